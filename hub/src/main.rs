@@ -1,0 +1,3 @@
+//! Entry point; everything else is in the library.
+
+fn main() {}

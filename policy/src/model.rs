@@ -1,0 +1,4 @@
+//! Plain data that every decision shares: manifest paths and selectors.
+
+pub mod manifest;
+pub mod selectors;

@@ -1,1 +1,7 @@
-//! See ARCHITECTURE.md.
+//! The hub: matches templates with policies, schedules, writes bindings, and serves every agent its
+//! share over one mTLS stream.
+//!
+//! Keeps nothing of its own: what lasts is an object at the front door, written by compare-and-swap.
+
+pub mod durable;
+pub mod fleet;

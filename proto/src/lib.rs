@@ -1,1 +1,19 @@
-//! See ARCHITECTURE.md.
+//! The wire between hub and agent: generated messages, the digests both ends must agree on, and the
+//! conversion to and from policy types.
+//!
+//! Decides nothing about what is sent when; that is the session machines' job at either end.
+
+pub mod convert;
+pub mod digest;
+pub mod ids;
+pub mod limits;
+
+/// The messages and services of `fleet.v1`.
+#[expect(
+    missing_docs,
+    clippy::too_many_lines,
+    reason = "generated; the .proto files carry the docs"
+)]
+pub mod v1 {
+    tonic::include_proto!("fleet.v1");
+}

@@ -1,0 +1,7 @@
+//! The side of the hub that faces agents: what each cluster should have (`share`), what each reports
+//! (`reports`), and the sessions between.
+//!
+//! Never decides where a template goes, and never renders a manifest.
+
+pub mod reports;
+pub mod share;

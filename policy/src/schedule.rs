@@ -14,6 +14,7 @@ mod report;
 mod time;
 mod trigger;
 
+pub use filter::{no_fit_message, verdicts};
 pub use registry::{FILTERS, FilterPlugin};
 pub use report::{
     Attempt, AttemptResult, Code, Division, DivisionKind, Rejection, Report, Seat, Trigger, Verdict,

@@ -46,6 +46,19 @@ pub(super) fn is_workload(spec: &BindingSpec) -> bool {
     spec.replicas > 0 || spec.replica_requirements.is_some() || !spec.components.is_empty()
 }
 
+/// The verdict on each cluster, in the order of `clusters`, with the binding's placement and the
+/// affinity term of that name. No placement, and a name that is no term's, accept every cluster.
+#[must_use]
+pub fn verdicts(spec: &BindingSpec, affinity_name: &str, clusters: &[&Cluster]) -> Vec<Verdict> {
+    let nothing = Placement::default();
+    let placement = spec.placement.as_ref().unwrap_or(&nothing);
+    let term = placement
+        .cluster_affinities
+        .iter()
+        .find(|term| term.affinity_name == affinity_name);
+    run(&FilterInput::new(spec, placement, term), clusters)
+}
+
 /// The verdict on each cluster, in the order of `clusters`.
 pub(super) fn run(input: &FilterInput<'_>, clusters: &[&Cluster]) -> Vec<Verdict> {
     clusters
@@ -73,7 +86,8 @@ fn rejections(input: &FilterInput<'_>, cluster: &Cluster) -> Vec<Rejection> {
 
 /// Text of the condition when no cluster fits: each cluster counts with its first reason, and
 /// reasons are sorted as texts.
-pub(super) fn no_fit_message(verdicts: &[Verdict]) -> String {
+#[must_use]
+pub fn no_fit_message(verdicts: &[Verdict]) -> String {
     let mut histogram: BTreeMap<&str, usize> = BTreeMap::new();
     for rejection in verdicts.iter().filter_map(|v| v.rejections.first()) {
         if rejection.code != Code::Deleting {

@@ -33,7 +33,7 @@ fn number(text: &str) -> Option<i64> {
 }
 
 fn nanoseconds(fraction: &str) -> Option<u32> {
-    let digits = number(&format!("{fraction:0<9}").get(..9)?)?;
+    let digits = number(format!("{fraction:0<9}").get(..9)?)?;
     u32::try_from(digits).ok()
 }
 

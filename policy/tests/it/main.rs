@@ -1,0 +1,3 @@
+//! Tests of the decisions, through the crate's public interface.
+
+mod vectors;

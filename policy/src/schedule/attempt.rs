@@ -2,10 +2,10 @@
 
 use super::divide::{self, Strategy};
 use super::filter::{self, FilterInput};
-use super::report::{Attempt, AttemptResult, Division, Report};
+use super::report::{Attempt, AttemptResult, Report};
 use super::trigger;
 use super::{Outcome, ScheduleView};
-use crate::api::{Cluster, ClusterAffinityTerm, Placement, TargetCluster};
+use crate::api::{Cluster, ClusterAffinityTerm, Placement};
 
 /// Tries the affinity terms in order. The first error decides when all fail.
 pub(super) fn run(view: &ScheduleView<'_>, placement: &Placement, report: &mut Report) -> Outcome {
@@ -115,7 +115,7 @@ fn attempt(
             message: filter::no_fit_message(&verdicts),
         }
     } else {
-        match divided(view, input.placement, &candidates) {
+        match divide::divide(view.spec, input.placement, &candidates, view.options) {
             Ok((clusters, arithmetic)) => {
                 division = Some(arithmetic);
                 Outcome::Decided {
@@ -143,43 +143,4 @@ fn attempt(
         result,
     };
     (attempt, outcome)
-}
-
-fn divided(
-    view: &ScheduleView<'_>,
-    placement: &Placement,
-    candidates: &[&Cluster],
-) -> Result<(Vec<TargetCluster>, Division), Outcome> {
-    let spec = view.spec;
-    if !divide::is_divided(spec) {
-        return Ok(divide::undivided(candidates));
-    }
-    let strategy = placement.replica_scheduling.as_ref();
-    let mut result = match Strategy::of(placement) {
-        Strategy::Duplicated => divide::duplicated(candidates, spec.replicas),
-        Strategy::StaticWeight => {
-            let preferences = strategy.and_then(|s| s.weight_preference.as_ref());
-            divide::static_weight(candidates, spec, preferences)
-        }
-        Strategy::DynamicWeight | Strategy::Aggregated | Strategy::Unknown => {
-            return Err(unknown_strategy(placement));
-        }
-    };
-    if view.options.empty_workload_propagation {
-        divide::add_empty(&mut result.0, candidates);
-    }
-    Ok(result)
-}
-
-fn unknown_strategy(placement: &Placement) -> Outcome {
-    let strategy = placement.replica_scheduling.clone().unwrap_or_default();
-    Outcome::Unschedulable {
-        reason: "SchedulerError",
-        message: format!(
-            "failed to assign replicas: unsupported replica scheduling strategy, \
-             replicaSchedulingType: {}, replicaDivisionPreference: {}, \
-             please try another scheduling strategy",
-            strategy.replica_scheduling_type, strategy.replica_division_preference
-        ),
-    }
 }

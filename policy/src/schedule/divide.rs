@@ -8,6 +8,7 @@ mod webster;
 pub use webster::{Party, later_name_wins, webster};
 
 use super::report::{Division, DivisionKind, Seat};
+use super::{Outcome, ScheduleOptions};
 use crate::api::{BindingSpec, Cluster, ClusterPreferences, Placement, TargetCluster};
 use crate::model::selectors::cluster_matches;
 
@@ -57,14 +58,58 @@ pub fn is_divided(spec: &BindingSpec) -> bool {
     (spec.replicas > 0 || spec.replica_requirements.is_some()) && spec.components.len() <= 1
 }
 
+/// Divides the template's replicas among the candidates.
+///
+/// # Errors
+/// The outcome that stands for the failure.
+pub fn divide(
+    spec: &BindingSpec,
+    placement: &Placement,
+    candidates: &[&Cluster],
+    options: ScheduleOptions,
+) -> Result<(Vec<TargetCluster>, Division), Outcome> {
+    let (mut clusters, division) = if !is_divided(spec) {
+        undivided(candidates)
+    } else {
+        match Strategy::of(placement) {
+            Strategy::Duplicated => duplicated(candidates, spec.replicas),
+            Strategy::StaticWeight => {
+                let strategy = placement.replica_scheduling.as_ref();
+                let preferences = strategy.and_then(|s| s.weight_preference.as_ref());
+                static_weight(candidates, spec, preferences)
+            }
+            Strategy::DynamicWeight | Strategy::Aggregated | Strategy::Unknown => {
+                return Err(unknown_strategy(placement));
+            }
+        }
+    };
+    if options.empty_workload_propagation {
+        add_empty(&mut clusters, candidates);
+    }
+    Ok((clusters, division))
+}
+
+fn unknown_strategy(placement: &Placement) -> Outcome {
+    let strategy = placement.replica_scheduling.clone().unwrap_or_default();
+    Outcome::Unschedulable {
+        reason: "SchedulerError",
+        message: format!(
+            "failed to assign replicas: unsupported replica scheduling strategy, \
+             replicaSchedulingType: {}, replicaDivisionPreference: {}, \
+             please try another scheduling strategy",
+            strategy.replica_scheduling_type, strategy.replica_division_preference
+        ),
+    }
+}
+
 /// Every candidate as it is, without replicas.
-pub(super) fn undivided(candidates: &[&Cluster]) -> (Vec<TargetCluster>, Division) {
+fn undivided(candidates: &[&Cluster]) -> (Vec<TargetCluster>, Division) {
     let shares = candidates.iter().map(|c| seat(c, 0, 0)).collect();
     settle(DivisionKind::Undivided, 0, false, shares)
 }
 
 /// All replicas for every candidate.
-pub(super) fn duplicated(candidates: &[&Cluster], replicas: i32) -> (Vec<TargetCluster>, Division) {
+fn duplicated(candidates: &[&Cluster], replicas: i32) -> (Vec<TargetCluster>, Division) {
     let shares = candidates.iter().map(|c| seat(c, 0, replicas)).collect();
     settle(DivisionKind::Duplicated, replicas, false, shares)
 }
@@ -72,7 +117,7 @@ pub(super) fn duplicated(candidates: &[&Cluster], replicas: i32) -> (Vec<TargetC
 /// By stated weights: a cluster's weight is the largest of the rules that match it, clusters without
 /// one get nothing, and where no candidate has one all weigh the same. The previous result does not
 /// matter.
-pub(super) fn static_weight(
+fn static_weight(
     candidates: &[&Cluster],
     spec: &BindingSpec,
     preferences: Option<&ClusterPreferences>,
@@ -153,7 +198,7 @@ fn settle(
 }
 
 /// Adds the candidates that got nothing, with 0 replicas.
-pub(super) fn add_empty(clusters: &mut Vec<TargetCluster>, candidates: &[&Cluster]) {
+fn add_empty(clusters: &mut Vec<TargetCluster>, candidates: &[&Cluster]) {
     for candidate in candidates {
         let name = &candidate.metadata.name;
         if !clusters.iter().any(|c| &c.name == name) {

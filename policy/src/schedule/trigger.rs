@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::divide::Strategy;
+use super::filter::is_workload;
 use super::report::Trigger;
 use super::{ScheduleView, time};
 use crate::api::{BindingSpec, Cluster, ClusterAffinityTerm, Placement};
@@ -18,7 +19,6 @@ pub(super) fn reason_to_decide(view: &ScheduleView<'_>) -> Trigger {
         return Trigger::Suspended;
     }
     let observed_term = view.status.scheduler_observed_affinity_name.as_str();
-    let strategy = Strategy::of(placement);
     let changed = view
         .applied_placement
         .is_none_or(|applied| placement_changed(placement, applied, observed_term));
@@ -28,7 +28,7 @@ pub(super) fn reason_to_decide(view: &ScheduleView<'_>) -> Trigger {
         Trigger::ReplicasChanged
     } else if reschedule_triggered(view) {
         Trigger::RescheduleTriggered
-    } else if spec.replicas == 0 || strategy == Strategy::Duplicated {
+    } else if !is_workload(spec) || Strategy::of(placement) == Strategy::Duplicated {
         Trigger::AlwaysDecided
     } else {
         match gone(spec, view.clusters) {
@@ -38,8 +38,8 @@ pub(super) fn reason_to_decide(view: &ScheduleView<'_>) -> Trigger {
     }
 }
 
-/// Among several affinity terms only the one in force counts: others do not move what runs.
-/// Workload affinity is not compared.
+/// Among several affinity terms only the one in force counts: others do not move what runs. Beside
+/// a term in force a change of the workload affinity alone does not count either.
 fn placement_changed(placement: &Placement, applied: &Placement, observed_term: &str) -> bool {
     if placement == applied {
         return false;
@@ -56,9 +56,6 @@ fn placement_changed(placement: &Placement, applied: &Placement, observed_term: 
 }
 
 fn terms_changed(now: &[ClusterAffinityTerm], applied: &[ClusterAffinityTerm], name: &str) -> bool {
-    if now == applied {
-        return false;
-    }
     let find = |terms: &[ClusterAffinityTerm]| {
         terms
             .iter()

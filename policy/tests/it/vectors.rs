@@ -7,7 +7,6 @@ mod division;
 mod filter;
 mod matching;
 mod schedule;
-mod select;
 
 use std::fs::File;
 use std::io::Read;

@@ -34,14 +34,6 @@ const RULES: &[Rule] = &[
         },
     },
     Rule {
-        name: "not in this slice: overflowAffinities",
-        reason: "overflow tiers are not built yet",
-        applies: |input| {
-            let terms: Vec<Value> = typed(input, "/binding/spec/placement/clusterAffinities");
-            terms.iter().any(|t| is_set(t, "/overflowAffinities"))
-        },
-    },
-    Rule {
         name: "a cluster of the result does not exist any more",
         reason: "we decide anew at once; there, its replicas stay lost until something else changes",
         applies: |input| {

@@ -1,6 +1,9 @@
 //! What selectors match: labels, clusters, resources. Semantics are Karmada's: an invalid label
 //! selector matches nothing, an empty one everything, `exclude` wins over names.
 
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::manifest;
@@ -79,7 +82,7 @@ pub fn cluster_matches(affinity: &ClusterAffinity, cluster: &Cluster) -> bool {
 }
 
 /// How exactly a selector names an object: a name beats labels, labels beat a kind alone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Exactness {
     /// By kind only.
     Kind,
@@ -87,6 +90,16 @@ pub enum Exactness {
     Labels,
     /// By name.
     Name,
+}
+
+impl fmt::Display for Exactness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Kind => "kind",
+            Self::Labels => "labels",
+            Self::Name => "name",
+        })
+    }
 }
 
 /// Whether and how exactly the selector matches the object.

@@ -1,0 +1,4 @@
+//! Tests of the decisions, through the crate's public interface.
+
+mod decide;
+mod vectors;

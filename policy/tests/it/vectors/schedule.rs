@@ -1,0 +1,157 @@
+//! One whole pass over a binding: whether it is decided at all, each run over the affinity terms,
+//! and what the binding says afterwards.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use flotilla_policy::api::{BindingSpec, BindingStatus, Cluster, Placement};
+use flotilla_policy::check as invariants;
+use flotilla_policy::schedule::{
+    AttemptResult, Outcome, Report, ScheduleOptions, ScheduleView, schedule,
+};
+use serde_json::{Value, json};
+
+use super::division::by_name;
+use super::{Rule, check, is_set, same, typed};
+
+const APPLIED: &str = "/binding/metadata/annotations/policy.karmada.io~1applied-placement";
+
+const RULES: &[Rule] = &[
+    Rule {
+        name: "not in this slice: spreadConstraints",
+        reason: "choosing among clusters that fit is not built yet",
+        applies: |input| is_set(input, "/binding/spec/placement/spreadConstraints"),
+    },
+    Rule {
+        name: "not in this slice: replicaDivisionPreference Aggregated",
+        reason: "division by estimates is not built yet",
+        applies: |input| strategy(input)["replicaDivisionPreference"] == json!("Aggregated"),
+    },
+    Rule {
+        name: "not in this slice: dynamicWeight",
+        reason: "division by estimates is not built yet",
+        applies: |input| {
+            strategy(input)["weightPreference"]["dynamicWeight"] == json!("AvailableReplicas")
+        },
+    },
+    Rule {
+        name: "a cluster of the result does not exist any more",
+        reason: "we decide anew at once; there, its replicas stay lost until something else changes",
+        applies: |input| {
+            let clusters: Vec<Value> = typed(input, "/clusters");
+            let targets: Vec<Value> = typed(input, "/binding/spec/clusters");
+            let alive: BTreeSet<_> = clusters
+                .iter()
+                .map(|c| c["metadata"]["name"].as_str())
+                .collect();
+            targets.iter().any(|t| !alive.contains(&t["name"].as_str()))
+        },
+    },
+];
+
+fn strategy(input: &Value) -> &Value {
+    &input["binding"]["spec"]["placement"]["replicaScheduling"]
+}
+
+#[test]
+fn passes_agree() {
+    let committed = include_bytes!("../../vectors/schedule.jsonl.gz");
+    check("schedule", committed, RULES, judge);
+}
+
+fn judge(input: &Value, out: &Value) -> Result<(), String> {
+    let clusters: Vec<Cluster> = typed(input, "/clusters");
+    let clusters: Vec<&Cluster> = clusters.iter().collect();
+    let spec: BindingSpec = typed(input, "/binding/spec");
+    let status: BindingStatus = typed(input, "/binding/status");
+    let applied: Option<Placement> = input.pointer(APPLIED).map(|text| {
+        serde_json::from_str(text.as_str().expect("an annotation is text")).expect("a placement")
+    });
+    let view = ScheduleView {
+        spec: &spec,
+        status: &status,
+        applied_placement: applied.as_ref(),
+        clusters: &clusters,
+        estimates: None,
+        options: ScheduleOptions {
+            empty_workload_propagation: typed(input, "/enableEmptyWorkloadPropagation"),
+        },
+    };
+    let (outcome, report) = schedule(&view);
+    let broken = invariants::schedule(&view, &outcome, &report);
+    same("invariants", &broken, &Vec::new())?;
+    same(
+        "scheduled",
+        &report.trigger.decides(),
+        &(out["scheduled"] == json!(true)),
+    )?;
+    same(
+        "attempts",
+        &attempts(&outcome, &report),
+        &expected_attempts(out),
+    )?;
+    judge_binding(&spec, &status, &outcome, &out["binding"])
+}
+
+/// Affinity name of each run and its result: `ok`, or the class of the error.
+fn attempts(outcome: &Outcome, report: &Report) -> Vec<(String, String)> {
+    let class = |result: &AttemptResult| match result {
+        AttemptResult::Decided => "ok".to_owned(),
+        AttemptResult::NoFit { .. } => "no-fit".to_owned(),
+        AttemptResult::Unschedulable { .. } => "unschedulable".to_owned(),
+        AttemptResult::Needs => format!("{outcome:?}"),
+    };
+    report
+        .attempts
+        .iter()
+        .map(|a| (a.affinity_name.clone(), class(&a.result)))
+        .collect()
+}
+
+fn expected_attempts(out: &Value) -> Vec<(String, String)> {
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    let attempts = out["attempts"].as_array().into_iter().flatten();
+    attempts
+        .map(|a| {
+            let name = text(&a["affinityName"]).unwrap_or_default();
+            (name, text(&a["error"]).unwrap_or_else(|| "ok".to_owned()))
+        })
+        .collect()
+}
+
+fn judge_binding(
+    spec: &BindingSpec,
+    status: &BindingStatus,
+    outcome: &Outcome,
+    expected: &Value,
+) -> Result<(), String> {
+    let (clusters, affinity_name) = match outcome {
+        Outcome::Decided {
+            clusters,
+            affinity_name,
+        } => (clusters.clone(), affinity_name.clone()),
+        Outcome::NoFit { .. } => (Vec::new(), status.scheduler_observed_affinity_name.clone()),
+        _ => (
+            spec.clusters.clone(),
+            status.scheduler_observed_affinity_name.clone(),
+        ),
+    };
+    let ours: BTreeMap<&str, Value> = clusters
+        .iter()
+        .map(|c| (c.name.as_str(), json!(c)))
+        .collect();
+    same("clusters", &ours, &by_name(&expected["clusters"]))?;
+    let named = expected["schedulerObservingAffinityName"]
+        .as_str()
+        .unwrap_or("");
+    same("affinity name", &affinity_name.as_str(), &named)?;
+    let Some(condition) = outcome.condition() else {
+        return Ok(());
+    };
+    let theirs = &expected["scheduledCondition"];
+    same("status", &json!(condition.status), &theirs["status"])?;
+    same("reason", &json!(condition.reason), &theirs["reason"])?;
+    match theirs["message"].as_str() {
+        Some(message) => same("message", &condition.message.as_str(), &message),
+        None => Ok(()),
+    }
+}

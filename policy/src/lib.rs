@@ -8,5 +8,6 @@ pub mod api;
 pub mod interpret;
 pub mod matching;
 pub mod model;
+pub mod overriding;
 pub mod render;
 pub mod schedule;

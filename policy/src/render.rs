@@ -106,9 +106,17 @@ pub enum Reason {
     /// A JSON patch does not apply.
     #[error("{0}")]
     Patch(#[from] patch::PatchError),
-    /// A value has a type the operation cannot work on.
-    #[error("{0}")]
+    /// A value is something else than the operation works on.
+    #[error("not {0}")]
     Type(&'static str),
+    /// A word that is not one of the known ones.
+    #[error("unknown {what} {value:?}")]
+    Unknown {
+        /// What the word says.
+        what: &'static str,
+        /// The word.
+        value: String,
+    },
     /// The override would make another object of it.
     #[error("an override may not change {0}")]
     Identity(&'static str),
@@ -127,15 +135,14 @@ pub fn render(
     assignment: &Assignment,
 ) -> Result<Rendered, RenderError> {
     let mut object = template.clone();
-    let broken = |(path, reason): (String, Reason)| RenderError {
+    revise::revise(&mut object, assignment).map_err(|(path, reason)| RenderError {
         cluster: assignment.cluster.clone(),
         rule: None,
         path,
         reason,
-    };
-    revise::revise(&mut object, assignment).map_err(broken)?;
+    })?;
     let changes = overrides::apply(&mut object, overrides, &assignment.cluster)?;
-    prune::prune(&mut object).map_err(broken)?;
+    prune::prune(&mut object);
     Ok(Rendered {
         conflict: conflict_of(&object, assignment.conflict),
         manifest: object,

@@ -47,12 +47,11 @@ pub fn stamp(object: &mut Value, marks: &Marks) {
         marks::KARMADA_TEMPLATE_UID.into(),
         marks.template_uid.clone().into(),
     );
-    match marks.template_generation {
-        Some(n) => annotations.insert(
+    if let Some(n) = marks.template_generation {
+        annotations.insert(
             marks::KARMADA_TEMPLATE_GENERATION.into(),
             n.to_string().into(),
-        ),
-        None => annotations.remove(marks::KARMADA_TEMPLATE_GENERATION),
-    };
+        );
+    }
     annotations.insert(marks::CONFLICT_RESOLUTION.into(), conflict.into());
 }

@@ -1,0 +1,4 @@
+//! Tests of the decisions through their public functions.
+
+mod render;
+mod vectors;

@@ -5,6 +5,7 @@
 //! input: an expected refusal is data in a report, only broken input is an error.
 
 pub mod api;
+pub mod assigning;
 pub mod interpret;
 pub mod matching;
 pub mod model;

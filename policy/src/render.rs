@@ -9,9 +9,9 @@ use serde_json::Value;
 use thiserror::Error;
 
 use crate::model::manifest;
+use crate::model::marks::CONFLICT_RESOLUTION;
 use crate::overriding::OverrideList;
 
-pub mod completions;
 pub mod image;
 pub mod marks;
 pub mod overrides;
@@ -19,31 +19,8 @@ pub mod patch;
 pub mod prune;
 pub mod revise;
 
-pub use completions::job_completions;
+pub use crate::assigning::{Assignment, Conflict};
 pub use marks::{Marks, stamp};
-
-/// What one cluster's share of a binding says to the renderer.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Assignment {
-    /// Name of the cluster.
-    pub cluster: String,
-    /// Replicas there; none leaves the template's number.
-    pub replicas: Option<i64>,
-    /// Completions of a Job there, split on the hub; none leaves the template's number.
-    pub completions: Option<i64>,
-    /// The binding's choice; a valid annotation on the template wins.
-    pub conflict: Conflict,
-}
-
-/// What happens when a member already holds a foreign object of that identity.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Conflict {
-    /// Leave it and report.
-    #[default]
-    Abort,
-    /// Take it over.
-    Overwrite,
-}
 
 /// The manifest and how it came about.
 #[derive(Clone, Debug, PartialEq)]
@@ -152,10 +129,6 @@ pub fn render(
 
 /// A valid annotation wins over the binding; any other text is ignored.
 fn conflict_of(object: &Value, binding: Conflict) -> Conflict {
-    let mark = crate::model::marks::CONFLICT_RESOLUTION;
-    match manifest::text(object, &["metadata", "annotations", mark]) {
-        "abort" => Conflict::Abort,
-        "overwrite" => Conflict::Overwrite,
-        _ => binding,
-    }
+    let path = ["metadata", "annotations", CONFLICT_RESOLUTION];
+    Conflict::from_mark(manifest::text(object, &path)).unwrap_or(binding)
 }

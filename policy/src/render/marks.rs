@@ -32,10 +32,6 @@ pub fn stamp(object: &mut Value, marks: &Marks) {
     labels.insert(marks::OWNER.into(), marks.work_id.clone().into());
     labels.insert(marks::MANAGED.into(), "true".into());
     let generation = marks::to_generation_text(marks.term, marks.n);
-    let conflict = match marks.conflict {
-        Conflict::Abort => "abort",
-        Conflict::Overwrite => "overwrite",
-    };
     let annotations = manifest::map_mut(object, &["metadata", "annotations"]);
     annotations.insert(marks::GENERATION.into(), generation.into());
     annotations.insert(marks::FENCE.into(), marks.fence.to_string().into());
@@ -53,5 +49,8 @@ pub fn stamp(object: &mut Value, marks: &Marks) {
             n.to_string().into(),
         );
     }
-    annotations.insert(marks::CONFLICT_RESOLUTION.into(), conflict.into());
+    annotations.insert(
+        marks::CONFLICT_RESOLUTION.into(),
+        marks.conflict.to_mark().into(),
+    );
 }

@@ -1,1 +1,4 @@
+//! What a template becomes in a cluster: scenarios to read, and properties of any input.
 
+mod properties;
+mod scenarios;

@@ -4,7 +4,9 @@ use serde_json::{Value, json};
 use super::{check, compare};
 
 fn judge(input: &Value, out: &Value) -> Result<(), String> {
-    let text = input["image"].as_str().unwrap();
+    let text = input["image"]
+        .as_str()
+        .expect("input of the expected shape");
     let ours = Image::parse(text).map_err(|e| e.to_string());
     if let (Err(ours), Some(theirs)) = (&ours, out["error"].as_str())
         && ours != theirs

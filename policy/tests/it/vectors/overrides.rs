@@ -141,7 +141,8 @@ fn judge(input: &Value, out: &Value) -> Result<(), String> {
 fn resolved(input: &Value) -> OverrideList {
     let cluster_policies: Vec<ClusterOverridePolicy> = list(&input["clusterOverridePolicies"]);
     let policies: Vec<OverridePolicy> = list(&input["overridePolicies"]);
-    let cluster: Cluster = serde_json::from_value(input["cluster"].clone()).unwrap();
+    let cluster: Cluster =
+        serde_json::from_value(input["cluster"].clone()).expect("input of the expected shape");
     resolve(
         &input["object"],
         &cluster_policies.iter().collect::<Vec<_>>(),
@@ -151,7 +152,7 @@ fn resolved(input: &Value) -> OverrideList {
 }
 
 fn list<T: DeserializeOwned>(value: &Value) -> Vec<T> {
-    serde_json::from_value(value.clone()).unwrap()
+    serde_json::from_value(value.clone()).expect("input of the expected shape")
 }
 
 fn applied(list: &OverrideList) -> Value {
@@ -159,7 +160,7 @@ fn applied(list: &OverrideList) -> Value {
         let rules = list.rules.iter().map(|r| r.policy.as_str());
         rules
             .filter(|p| p.starts_with(kind))
-            .map(|p| p.rsplit('/').next().unwrap())
+            .map(|p| p.rsplit('/').next().unwrap_or(p))
             .collect()
     };
     json!({ "cluster": names("ClusterOverridePolicy/"), "namespaced": names("OverridePolicy/") })

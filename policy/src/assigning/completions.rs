@@ -74,7 +74,7 @@ impl Claim<'_> {
         reason = "Karmada compares these quotients as floats"
     )]
     fn quotient(&self) -> f64 {
-        self.weight as f64 / (2 * self.seats + 1) as f64
+        self.weight as f64 / (2.0 * self.seats as f64 + 1.0)
     }
 }
 

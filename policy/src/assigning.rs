@@ -1,7 +1,7 @@
-//! Which share of a template each cluster of a binding gets: replicas, completions, and what to do
-//! about a foreign object.
+//! What the hub tells a cluster about a template: its share (replicas, completions, what to do about a
+//! foreign object), and the template's body.
 //!
-//! Numbers only. Where a template goes is decided before (`schedule`), what it looks like there
+//! Where a template goes is decided before (`schedule`), what it looks like there
 //! afterwards (`render`), by the agent; so the hub may call this on its way to an agent.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,8 +12,11 @@ use serde_json::Value;
 use crate::api::BindingSpec;
 use crate::model::manifest;
 
+mod body;
 mod completions;
 
+pub(crate) use body::DOOR_METADATA;
+pub use body::to_template_body;
 pub use completions::job_completions;
 
 /// What one cluster's share of a binding says to the renderer.

@@ -71,28 +71,50 @@ pub fn resolve(
     policies: &[&OverridePolicy],
     cluster: &Cluster,
 ) -> OverrideList {
-    let namespace = manifest::namespace(template);
-    let cluster_scoped = cluster_policies.iter().map(|p| Candidate {
-        label: format!("ClusterOverridePolicy/{}", p.metadata.name),
-        name: &p.metadata.name,
-        spec: &p.spec,
-    });
-    let namespaced = policies
-        .iter()
-        .filter(|p| !namespace.is_empty() && p.metadata.namespace == namespace)
-        .map(|p| Candidate {
-            label: format!("OverridePolicy/{namespace}/{}", p.metadata.name),
+    Matched::new(template, cluster_policies, policies).for_cluster(cluster)
+}
+
+/// The policies that select one template, in order: made once, asked for each cluster.
+pub struct Matched<'a> {
+    policies: Vec<Candidate<'a>>,
+}
+
+impl<'a> Matched<'a> {
+    /// Finds and orders the policies that select the template.
+    #[must_use]
+    pub fn new(
+        template: &Value,
+        cluster_policies: &[&'a ClusterOverridePolicy],
+        policies: &[&'a OverridePolicy],
+    ) -> Self {
+        let namespace = manifest::namespace(template);
+        let cluster_scoped = cluster_policies.iter().map(|p| Candidate {
+            label: format!("ClusterOverridePolicy/{}", p.metadata.name),
             name: &p.metadata.name,
             spec: &p.spec,
         });
-    let mut rules = Vec::new();
-    for candidate in matching(cluster_scoped, template)
-        .into_iter()
-        .chain(matching(namespaced, template))
-    {
-        candidate.push_rules(cluster, &mut rules);
+        let namespaced = policies
+            .iter()
+            .filter(|p| !namespace.is_empty() && p.metadata.namespace == namespace)
+            .map(|p| Candidate {
+                label: format!("OverridePolicy/{namespace}/{}", p.metadata.name),
+                name: &p.metadata.name,
+                spec: &p.spec,
+            });
+        let mut policies = matching(cluster_scoped, template);
+        policies.extend(matching(namespaced, template));
+        Self { policies }
     }
-    OverrideList { rules }
+
+    /// The rules that apply in the cluster.
+    #[must_use]
+    pub fn for_cluster(&self, cluster: &Cluster) -> OverrideList {
+        let mut rules = Vec::new();
+        for policy in &self.policies {
+            policy.push_rules(cluster, &mut rules);
+        }
+        OverrideList { rules }
+    }
 }
 
 struct Candidate<'a> {

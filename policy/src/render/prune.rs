@@ -6,21 +6,9 @@
 
 use serde_json::Value;
 
+use crate::assigning::DOOR_METADATA;
 use crate::model::manifest;
 
-/// Given by an API server, or about its own copy.
-const METADATA: [&str; 10] = [
-    "creationTimestamp",
-    "deletionTimestamp",
-    "deletionGracePeriodSeconds",
-    "generation",
-    "managedFields",
-    "resourceVersion",
-    "selfLink",
-    "uid",
-    "ownerReferences",
-    "finalizers",
-];
 const DEPLOYMENT_ANNOTATIONS: [&str; 2] = [
     "deployment.kubernetes.io/revision",
     "deployment.kubernetes.io/revision-history",
@@ -39,7 +27,7 @@ pub fn prune(object: &mut Value) {
 
 /// Prunes the object in place, but leaves a Job the time after which it goes.
 pub fn prune_kept_ttl(object: &mut Value) {
-    for field in METADATA {
+    for field in DOOR_METADATA {
         manifest::remove(object, &["metadata", field]);
     }
     manifest::remove(object, &["status"]);

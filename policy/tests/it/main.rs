@@ -1,4 +1,4 @@
-//! Tests of the decisions through their public functions.
+//! Tests of the decisions, through the crate's public interface.
 
 mod render;
 mod vectors;

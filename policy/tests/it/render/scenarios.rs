@@ -1,3 +1,5 @@
+//! One scenario per kind of override at least: what a rule changes, as `flotilla why` tells it.
+
 use expect_test::{Expect, expect};
 use flotilla_policy::api::Overriders;
 use flotilla_policy::overriding::{OverrideList, ResolvedRule};

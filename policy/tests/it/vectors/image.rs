@@ -1,7 +1,10 @@
+//! Judge of image references: the parts, and the error text.
+
 use flotilla_policy::render::image::Image;
 use serde_json::{Value, json};
 
-use super::{check, compare};
+use super::check;
+use super::outcome::compare;
 
 fn judge(input: &Value, out: &Value) -> Result<(), String> {
     let text = input["image"]

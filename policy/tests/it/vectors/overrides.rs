@@ -1,10 +1,13 @@
+//! Judge of overrides: which rules apply, in which order, and what the object becomes.
+
 use flotilla_policy::api::{Cluster, ClusterOverridePolicy, OverridePolicy};
 use flotilla_policy::overriding::{OverrideList, resolve};
 use flotilla_policy::render::overrides::apply;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::{Rule, check, compare};
+use super::outcome::compare;
+use super::{Rule, check};
 
 const RULES: &[Rule] = &[
     Rule {

@@ -1,7 +1,10 @@
+//! Judge of pruning, with and without the time after which a Job goes.
+
 use flotilla_policy::render::prune::{prune, prune_kept_ttl};
 use serde_json::Value;
 
-use super::{Rule, check, compare};
+use super::outcome::compare;
+use super::{Rule, check};
 
 const RULES: &[Rule] = &[
     Rule {

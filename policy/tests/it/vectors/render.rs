@@ -1,3 +1,6 @@
+//! Judge of whole renderings: the manifest of each cluster of a binding, and the marks whose
+//! meaning Karmada and we share.
+
 use flotilla_policy::api::BindingSpec;
 use flotilla_policy::assigning::assignments;
 use flotilla_policy::model::marks;
@@ -5,7 +8,8 @@ use flotilla_policy::overriding::OverrideList;
 use flotilla_policy::render::{Marks, render, stamp};
 use serde_json::{Value, json};
 
-use super::{Rule, check, compare};
+use super::outcome::compare;
+use super::{Rule, check};
 
 /// Kinds whose replicas Karmada revises by scripts it ships.
 const SCRIPTED: [&str; 8] = [

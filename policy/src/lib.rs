@@ -5,9 +5,11 @@
 //! input: an expected refusal is data in a report, only broken input is an error.
 
 pub mod api;
+pub mod assigning;
 pub mod check;
 pub mod interpret;
 pub mod matching;
 pub mod model;
+pub mod overriding;
 pub mod render;
 pub mod schedule;

@@ -1,4 +1,5 @@
 //! Tests of the decisions, through the crate's public interface.
 
 mod decide;
+mod render;
 mod vectors;

@@ -5,7 +5,14 @@
 
 mod division;
 mod filter;
+mod image;
+mod interpret;
 mod matching;
+mod outcome;
+mod overrides;
+mod prune;
+mod quantity;
+mod render;
 mod schedule;
 
 use std::fs::File;

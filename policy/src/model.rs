@@ -1,4 +1,5 @@
-//! Plain data that every decision shares: manifest paths and selectors.
+//! Plain data that every decision shares: manifest paths, amounts and selectors.
 
 pub mod manifest;
+pub mod quantity;
 pub mod selectors;

@@ -12,9 +12,14 @@ use serde_json::Value;
 use crate::api::{AggregatedStatusItem, LabelSelector, ReplicaRequirements, StringMap};
 use crate::model::quantity::QuantityError;
 
-pub mod kinds;
+mod generations;
+pub(crate) mod kinds;
+mod load_balancer;
+mod pods;
 mod read;
 pub mod registry;
+mod retention;
+mod workloads;
 
 /// Annotation on members' objects: generation of the template they were made from.
 pub const TEMPLATE_GENERATION_ANNOTATION: &str = "resourcetemplate.karmada.io/generation";
@@ -105,6 +110,23 @@ pub struct Dependency {
 }
 
 impl Dependency {
+    /// One object by its name.
+    #[must_use]
+    pub fn named(
+        api_version: &'static str,
+        kind: &'static str,
+        namespace: &str,
+        name: &str,
+    ) -> Self {
+        Self {
+            api_version,
+            kind,
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+            labels: StringMap::new(),
+        }
+    }
+
     /// The labels as a selector, when labels select.
     #[must_use]
     pub fn label_selector(&self) -> Option<LabelSelector> {
@@ -178,7 +200,7 @@ pub trait Interpreter: Sync {
     }
 
     /// Removes from the desired object what the member decides, so that an apply does not own it.
-    fn leave_out(&self, _desired: &mut Value, _observed: Option<&Value>) {}
+    fn leave_out(&self, _desired: &mut Value, _observed: &Value) {}
 
     /// The part of the status that goes up.
     ///
@@ -196,14 +218,14 @@ pub trait Interpreter: Sync {
         Ok(HealthReport::healthy())
     }
 
-    /// The template's new status; none leaves it as it is.
+    /// The template's new status; none leaves it as it is. Items are sorted by cluster.
     ///
     /// # Errors
-    /// When the template or an item is malformed.
+    /// When the template is malformed; an item that is counts as one without status.
     fn aggregate(
         &self,
         _template: &Value,
-        _items: &[AggregatedStatusItem],
+        _items: &[&AggregatedStatusItem],
         _now: &str,
     ) -> Result<Option<Value>, InterpretError> {
         Ok(None)
@@ -246,10 +268,13 @@ pub fn retain(mut desired: Value, observed: &Value) -> Result<Value, InterpretEr
 }
 
 /// Removes from the desired object the fields that [`retain`] would take from the member, so that a
-/// server-side apply does not own them. Without an observed object only that which the member
-/// decides from the first moment is removed: a first number of replicas is still set.
+/// server-side apply does not own them. Without an observed object, for a create, nothing is removed.
+/// A field that an earlier apply of ours still owns gets the observed value instead: leaving it out
+/// would make the API server reset it.
 pub fn leave_out(desired: &mut Value, observed: Option<&Value>) {
-    registry::of(desired).leave_out(desired, observed);
+    if let Some(observed) = observed {
+        registry::of(desired).leave_out(desired, observed);
+    }
 }
 
 /// The part of the status that goes up; none when there is nothing to report.
@@ -273,16 +298,19 @@ pub fn health(object: &Value) -> HealthReport {
 
 /// The template's new status, made from what the members report; none leaves it as it is.
 /// `observedGeneration` moves only when every member has caught up with the template. `now` is
-/// RFC 3339.
+/// RFC 3339. The order of the items does not matter, and an item that cannot be read counts as one
+/// without status: one member's nonsense does not hide what the others report.
 ///
 /// # Errors
-/// When the template or an item is malformed.
+/// When the template is malformed.
 pub fn aggregate(
     template: &Value,
     items: &[AggregatedStatusItem],
     now: &str,
 ) -> Result<Option<Value>, InterpretError> {
-    registry::of(template).aggregate(template, items, now)
+    let mut sorted: Vec<&AggregatedStatusItem> = items.iter().collect();
+    sorted.sort_by(|a, b| a.cluster_name.cmp(&b.cluster_name));
+    registry::of(template).aggregate(template, &sorted, now)
 }
 
 /// What the object refers to, sorted, each once.

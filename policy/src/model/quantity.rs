@@ -138,6 +138,12 @@ impl Quantity {
         self.nanos == 0
     }
 
+    /// The same amount, printed otherwise.
+    #[must_use]
+    pub const fn in_format(self, format: QuantityFormat) -> Self {
+        Self { format, ..self }
+    }
+
     /// How it prints.
     #[must_use]
     pub const fn format(self) -> QuantityFormat {

@@ -214,6 +214,33 @@ fn an_unhealthy_object_says_why() {
 }
 
 #[test]
+fn old_pods_and_nodes_not_updated_are_unhealthy() {
+    let mut object = member("Deployment", 2, 4);
+    object["status"]["replicas"] = json!(3);
+    assert_eq!(interpret::health(&object).reason, "1 old replicas remain");
+    let mut object = member("DaemonSet", 2, 4);
+    object["status"] = json!({
+        "observedGeneration": 4,
+        "desiredNumberScheduled": 3,
+        "updatedNumberScheduled": 2,
+        "numberAvailable": 3,
+    });
+    assert_eq!(interpret::health(&object).reason, "2 of 3 pods updated");
+}
+
+#[test]
+fn a_request_of_nothing_asks_for_nothing() {
+    let requests = json!({ "cpu": "0", "memory": 0, "unknown": "1" });
+    let pod = json!({
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "spec": { "containers": [{ "name": "a", "resources": { "requests": requests } }] },
+    });
+    let found = interpret::replicas(&pod).unwrap().unwrap();
+    assert_eq!((found.replicas, found.requirements), (1, None));
+}
+
+#[test]
 fn nonsense_of_one_member_hides_no_other() {
     let template = json!({ "apiVersion": "batch/v1", "kind": "Job" });
     let items = [

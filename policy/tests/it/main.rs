@@ -1,5 +1,7 @@
 //! Tests of the decisions, through the crate's public interface.
 
 mod decide;
+mod interpret;
+mod quantity;
 mod render;
 mod vectors;

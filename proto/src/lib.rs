@@ -6,6 +6,7 @@
 pub mod convert;
 pub mod digest;
 pub mod ids;
+pub mod join;
 pub mod limits;
 
 /// The messages and services of `fleet.v1`.

@@ -76,7 +76,7 @@ pub struct PropagationSpec {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Placement {
-    /// Which clusters; excludes `cluster_affinities`.
+    /// Which clusters; excludes `clusterAffinities`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cluster_affinity: Option<ClusterAffinity>,
     /// Groups of clusters, tried in order.

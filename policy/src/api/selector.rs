@@ -57,7 +57,7 @@ pub struct ResourceSelector {
     /// Namespace; empty for any.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub namespace: String,
-    /// Name; when set, `label_selector` is not looked at.
+    /// Name; when set, `labelSelector` is not looked at.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub name: String,
     /// Labels.
@@ -78,7 +78,7 @@ pub struct ClusterAffinity {
     /// By name.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub cluster_names: Vec<String>,
-    /// Never these; wins over `cluster_names`.
+    /// Never these; wins over `clusterNames`.
     #[serde(rename = "exclude", skip_serializing_if = "Vec::is_empty")]
     pub exclude_clusters: Vec<String>,
 }

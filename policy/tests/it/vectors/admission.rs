@@ -4,6 +4,7 @@
 //! and an absent one, `false` and nothing are one thing there.
 
 use flotilla_policy::api::registry::find;
+use flotilla_policy::api::structural;
 use flotilla_policy::api::{
     Admission, AdmissionContext, ClusterSpec, FieldError, OverrideSpec, PropagationSpec, admit,
 };
@@ -98,6 +99,32 @@ const RULES: &[Rule] = &[
 #[test]
 fn karmada_agrees() {
     check("admission", COMMITTED, RULES, judge);
+}
+
+/// Karmada's CRDs and ours prune and default alike, before anything else touches the object.
+#[test]
+fn the_crds_prune_and_default_alike() {
+    const RULES: &[Rule] = &[Rule {
+        name: "not in this slice: other kinds; Cluster has no CRD in Karmada",
+        reason: "their admission comes with the kinds",
+        applies: |case| group(case) != Some("policy.karmada.io"),
+    }];
+    check("admission", COMMITTED, RULES, |case, out| {
+        let kind = case["kind"].as_str().unwrap_or_default();
+        let Some(info) = group(case).and_then(|group| find(group, kind)) else {
+            return Err("not one of our kinds".to_owned());
+        };
+        let mut ours = case["object"].clone();
+        structural::prune((info.schema)(), &mut ours);
+        structural::fill_defaults((info.schema)(), &mut ours);
+        let theirs = out.get("crdDefaulted").unwrap_or(&case["object"]);
+        // Karmada's object was recorded only where it was allowed in the end.
+        if kind != "Cluster" && (out["allowed"] == false || ours == *theirs) {
+            Ok(())
+        } else {
+            Err(format!("\n  ours   {ours}\n  theirs {theirs}"))
+        }
+    });
 }
 
 fn judge(case: &Value, out: &Value) -> Result<(), String> {

@@ -3,10 +3,6 @@
 
 mod admission;
 
-pub use admission::{
-    CLUSTER_RESOURCE_BINDING_ID_LABEL, DEPENDENCIES_ANNOTATION, RESOURCE_BINDING_ID_LABEL,
-};
-
 use std::sync::LazyLock;
 
 use schemars::JsonSchema;

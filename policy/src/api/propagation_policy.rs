@@ -3,8 +3,6 @@
 
 mod admission;
 
-pub use admission::{CLUSTER_PROPAGATION_POLICY_ID_LABEL, PROPAGATION_POLICY_ID_LABEL};
-
 use std::sync::LazyLock;
 
 use schemars::JsonSchema;

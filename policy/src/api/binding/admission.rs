@@ -8,22 +8,14 @@ use super::BindingSpec;
 use crate::api::admission::set_permanent_id;
 use crate::api::checks::spec_of;
 use crate::api::{FieldError, Moment};
-use crate::model::manifest;
-
-/// Label with the id of a ResourceBinding.
-pub const RESOURCE_BINDING_ID_LABEL: &str = "resourcebinding.karmada.io/permanent-id";
-/// Label with the id of a ClusterResourceBinding.
-pub const CLUSTER_RESOURCE_BINDING_ID_LABEL: &str =
-    "clusterresourcebinding.karmada.io/permanent-id";
-/// Annotation with what the template refers to, as a JSON list.
-pub const DEPENDENCIES_ANNOTATION: &str = "resourcebinding.karmada.io/dependencies";
+use crate::model::{manifest, marks};
 
 pub(super) fn namespaced_defaults(object: &mut Value, moment: Moment<'_>) {
-    fill_permanent_id(object, moment, RESOURCE_BINDING_ID_LABEL);
+    fill_permanent_id(object, moment, marks::BINDING_ID);
 }
 
 pub(super) fn cluster_defaults(object: &mut Value, moment: Moment<'_>) {
-    fill_permanent_id(object, moment, CLUSTER_RESOURCE_BINDING_ID_LABEL);
+    fill_permanent_id(object, moment, marks::CLUSTER_BINDING_ID);
 }
 
 /// The hub names a binding's id when it creates one; only others get theirs here.
@@ -48,12 +40,12 @@ pub(super) fn validate(new: &Value, _old: Option<&Value>) -> Vec<FieldError> {
             errors.push(FieldError::new(field, message));
         }
     }
-    let dependencies = manifest::annotations(new).remove(DEPENDENCIES_ANNOTATION);
+    let dependencies = manifest::annotations(new).remove(marks::DEPENDENCIES);
     let is_list = |text: String| {
         serde_json::from_str(&text).is_ok_and(|value: Value| value.is_array() || value.is_null())
     };
     if dependencies.is_some_and(|text| !is_list(text)) {
-        let field = format!("metadata.annotations[{DEPENDENCIES_ANNOTATION}]");
+        let field = format!("metadata.annotations[{}]", marks::DEPENDENCIES);
         errors.push(FieldError::new(field, "is no JSON list"));
     }
     errors

@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use super::ResourceModel;
+use crate::api::FieldError;
 use crate::api::checks::list_mut;
-use crate::api::{FieldError, quantity};
 use crate::model::manifest;
+use crate::model::quantity::Quantity;
 
 /// Upper bound of the last grade: no bound.
 const UNBOUNDED: &str = "9223372036854775807";
@@ -65,14 +66,14 @@ pub(super) fn check(models: &[ResourceModel], errors: &mut Vec<FieldError>) {
         }
         for (j, range) in model.ranges.iter().enumerate() {
             let field = format!("{field}.ranges[{j}]");
-            let (min, max) = (quantity::nanos(&range.min), quantity::nanos(&range.max));
+            let (min, max) = (Quantity::parse(&range.min), Quantity::parse(&range.max));
             for (name, bound, text) in [("min", min, &range.min), ("max", max, &range.max)] {
-                if bound.is_none() {
+                if bound.is_err() {
                     let message = format!("\"{text}\" is no quantity");
                     errors.push(FieldError::new(format!("{field}.{name}"), message));
                 }
             }
-            if min.zip(max).is_some_and(|(min, max)| min >= max) {
+            if min.ok().zip(max.ok()).is_some_and(|(min, max)| min >= max) {
                 errors.push(FieldError::new(
                     format!("{field}.max"),
                     "must be greater than min",
@@ -106,7 +107,7 @@ fn check_follows(
         return;
     }
     for (j, (before, range)) in previous.ranges.iter().zip(&model.ranges).enumerate() {
-        if quantity::nanos(&before.max) != quantity::nanos(&range.min) {
+        if Quantity::parse(&before.max).ok() != Quantity::parse(&range.min).ok() {
             let message = format!("must be \"{}\", where the grade before ends", before.max);
             errors.push(FieldError::new(format!("{field}[{j}].min"), message));
         }

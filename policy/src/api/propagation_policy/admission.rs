@@ -17,25 +17,19 @@ use crate::api::checks::{
     list_mut, spec_of,
 };
 use crate::api::{ClusterAffinity, FieldError, Moment, support};
-use crate::model::manifest;
-
-/// Label with the id of a PropagationPolicy.
-pub const PROPAGATION_POLICY_ID_LABEL: &str = "propagationpolicy.karmada.io/permanent-id";
-/// Label with the id of a ClusterPropagationPolicy.
-pub const CLUSTER_PROPAGATION_POLICY_ID_LABEL: &str =
-    "clusterpropagationpolicy.karmada.io/permanent-id";
+use crate::model::{manifest, marks};
 
 const GRACE_PERIOD_SECONDS: i64 = 600;
 
 pub(super) fn namespaced_defaults(object: &mut Value, moment: Moment<'_>) {
     fill_selector_namespaces(object);
     defaults(object);
-    set_permanent_id(object, moment, PROPAGATION_POLICY_ID_LABEL);
+    set_permanent_id(object, moment, marks::POLICY_ID);
 }
 
 pub(super) fn cluster_defaults(object: &mut Value, moment: Moment<'_>) {
     defaults(object);
-    set_permanent_id(object, moment, CLUSTER_PROPAGATION_POLICY_ID_LABEL);
+    set_permanent_id(object, moment, marks::CLUSTER_POLICY_ID);
 }
 
 fn defaults(object: &mut Value) {
@@ -108,11 +102,11 @@ fn fill_application_failover(object: &mut Value) {
 }
 
 pub(super) fn validate_namespaced(new: &Value, old: Option<&Value>) -> Vec<FieldError> {
-    validate(new, old, PROPAGATION_POLICY_ID_LABEL)
+    validate(new, old, marks::POLICY_ID)
 }
 
 pub(super) fn validate_cluster(new: &Value, old: Option<&Value>) -> Vec<FieldError> {
-    validate(new, old, CLUSTER_PROPAGATION_POLICY_ID_LABEL)
+    validate(new, old, marks::CLUSTER_POLICY_ID)
 }
 
 fn validate(new: &Value, old: Option<&Value>, id_label: &str) -> Vec<FieldError> {

@@ -1,12 +1,18 @@
 //! ResourceBinding and ClusterResourceBinding (`work.karmada.io/v1alpha2`): the decision about one
 //! template, and what the members report about it.
 
+mod admission;
+
+use std::sync::LazyLock;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::registry::{KARMADA, KindInfo, PrinterColumn, no_warnings};
 use super::{
-    Condition, FailoverBehavior, Object, Placement, ResourceList, StringMap, Suspension, Toleration,
+    Condition, FailoverBehavior, Object, Placement, ResourceList, StringMap, Suspension,
+    Toleration, quantity, schema,
 };
 
 /// The binding of a namespaced template.
@@ -17,6 +23,7 @@ pub type ClusterResourceBinding = Object<BindingSpec, BindingStatus>;
 /// What was decided.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
+#[schemars(extend("required" = ["resource"]))]
 pub struct BindingSpec {
     /// The template.
     pub resource: ObjectReference,
@@ -52,9 +59,11 @@ pub struct BindingSpec {
     pub failover: Option<FailoverBehavior>,
     /// `Abort` or `Overwrite`.
     #[serde(skip_serializing_if = "String::is_empty")]
+    #[schemars(extend("enum" = ["Abort", "Overwrite"], "x-default" = "Abort"))]
     pub conflict_resolution: String,
     /// RFC 3339 time of the last request to place anew.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "date-time"))]
     pub reschedule_triggered_at: Option<String>,
     /// Stops dispatching or scheduling.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -77,6 +86,7 @@ fn is_zero(n: &i32) -> bool {
 /// The template a binding is about.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
+#[schemars(extend("required" = ["apiVersion", "kind", "name"]))]
 pub struct ObjectReference {
     /// API version.
     pub api_version: String,
@@ -103,7 +113,11 @@ pub struct ReplicaRequirements {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub node_claim: Option<NodeClaim>,
     /// Resources.
-    #[serde(skip_serializing_if = "ResourceList::is_empty")]
+    #[serde(
+        deserialize_with = "quantity::map",
+        skip_serializing_if = "ResourceList::is_empty"
+    )]
+    #[schemars(transform = schema::quantities)]
     pub resource_request: ResourceList,
     /// Namespace, for quota.
     #[serde(skip_serializing_if = "String::is_empty")]
@@ -119,6 +133,7 @@ pub struct ReplicaRequirements {
 pub struct NodeClaim {
     /// Kubernetes' NodeSelector, as written.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("type" = "object"))]
     pub hard_node_affinity: Option<Value>,
     /// Node labels.
     #[serde(skip_serializing_if = "StringMap::is_empty")]
@@ -131,8 +146,10 @@ pub struct NodeClaim {
 /// One part of a multi-component workload.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
+#[schemars(extend("required" = ["name", "replicas"]))]
 pub struct Component {
     /// Name, at most 32 characters.
+    #[schemars(length(max = 32))]
     pub name: String,
     /// Replicas.
     pub replicas: i32,
@@ -144,6 +161,7 @@ pub struct Component {
 /// One cluster of the result.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
+#[schemars(extend("required" = ["name"]))]
 pub struct TargetCluster {
     /// Name of the cluster.
     pub name: String,
@@ -158,6 +176,7 @@ pub struct TargetCluster {
 /// Replicas of one component in a cluster.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
+#[schemars(extend("required" = ["name", "replicas"]))]
 pub struct TargetComponent {
     /// Name.
     pub name: String,
@@ -168,19 +187,26 @@ pub struct TargetComponent {
 /// A move away from a cluster.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
+#[schemars(extend("required" = ["fromCluster", "producer", "reason"]))]
 pub struct GracefulEvictionTask {
     /// From where.
     pub from_cluster: String,
     /// `Directly`, `Gracefully` or `Never`.
     #[serde(skip_serializing_if = "String::is_empty")]
+    #[schemars(extend("enum" = ["Directly", "Gracefully", "Never"]))]
     pub purge_mode: String,
     /// Replicas that were there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub replicas: Option<i32>,
     /// CamelCase reason.
+    #[schemars(
+        length(min = 1, max = 32),
+        regex(pattern = "^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$")
+    )]
     pub reason: String,
     /// Text for people.
     #[serde(skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 1024))]
     pub message: String,
     /// Who asked.
     pub producer: String,
@@ -195,6 +221,7 @@ pub struct GracefulEvictionTask {
     pub preserved_label_state: StringMap,
     /// RFC 3339 time.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "date-time"))]
     pub creation_timestamp: Option<String>,
     /// Clusters before the move.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -204,6 +231,7 @@ pub struct GracefulEvictionTask {
 /// A binding that depends on this object, and where it is.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
+#[schemars(extend("required" = ["name"]))]
 pub struct BindingSnapshot {
     /// Namespace.
     #[serde(skip_serializing_if = "String::is_empty")]
@@ -221,6 +249,7 @@ pub struct BindingSnapshot {
 pub struct BindingSchedulePriority {
     /// Higher is first.
     #[serde(skip_serializing_if = "is_zero")]
+    #[schemars(extend("x-default" = 0))]
     pub priority: i32,
 }
 
@@ -251,6 +280,7 @@ pub struct BindingStatus {
     pub scheduler_observed_affinity_name: String,
     /// RFC 3339 time of the last decision.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "date-time"))]
     pub last_scheduled_time: Option<String>,
     /// `Scheduled` and `FullyApplied`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -267,11 +297,13 @@ fn is_zero_i64(n: &i64) -> bool {
 /// What one member reports.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
+#[schemars(extend("required" = ["clusterName"]))]
 pub struct AggregatedStatusItem {
     /// Name of the cluster.
     pub cluster_name: String,
     /// Status as the member reports it.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("type" = "object"))]
     pub status: Option<Value>,
     /// Whether the manifest is in the member.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -281,5 +313,58 @@ pub struct AggregatedStatusItem {
     pub applied_message: String,
     /// `Healthy`, `Unhealthy` or `Unknown`.
     #[serde(skip_serializing_if = "String::is_empty")]
+    #[schemars(extend("enum" = ["Healthy", "Unhealthy", "Unknown"]))]
     pub health: String,
 }
+
+static SCHEMA: LazyLock<Value> = LazyLock::new(|| {
+    schema::object_with_status::<BindingSpec, BindingStatus>("Where one template goes.")
+});
+
+const COLUMNS: &[PrinterColumn] = &[
+    PrinterColumn::text(
+        "SCHEDULED",
+        r#".status.conditions[?(@.type=="Scheduled")].status"#,
+    ),
+    PrinterColumn::text(
+        "FULLYAPPLIED",
+        r#".status.conditions[?(@.type=="FullyApplied")].status"#,
+    ),
+    PrinterColumn::age(),
+];
+
+/// ResourceBinding in the list of kinds.
+pub static RESOURCE_BINDING: KindInfo = KindInfo {
+    group: "work.karmada.io",
+    version: "v1alpha2",
+    kind: "ResourceBinding",
+    plural: "resourcebindings",
+    singular: "resourcebinding",
+    short_names: &["rb"],
+    categories: KARMADA,
+    namespaced: true,
+    status_subresource: true,
+    printer_columns: COLUMNS,
+    schema: || &SCHEMA,
+    defaults: admission::namespaced_defaults,
+    validate: admission::validate,
+    warn: no_warnings,
+};
+
+/// ClusterResourceBinding in the list of kinds.
+pub static CLUSTER_RESOURCE_BINDING: KindInfo = KindInfo {
+    group: "work.karmada.io",
+    version: "v1alpha2",
+    kind: "ClusterResourceBinding",
+    plural: "clusterresourcebindings",
+    singular: "clusterresourcebinding",
+    short_names: &["crb"],
+    categories: KARMADA,
+    namespaced: false,
+    status_subresource: true,
+    printer_columns: COLUMNS,
+    schema: || &SCHEMA,
+    defaults: admission::cluster_defaults,
+    validate: admission::validate,
+    warn: no_warnings,
+};

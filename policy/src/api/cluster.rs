@@ -1,10 +1,17 @@
 //! Cluster (`cluster.karmada.io/v1alpha1`): one member, as people describe it and as its agent
 //! reports it.
 
+mod admission;
+mod models;
+
+use std::sync::LazyLock;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-use super::{Condition, Object, ResourceList, StringMap, Taint};
+use super::registry::{KARMADA, KindInfo, PrinterColumn};
+use super::{Condition, Object, ResourceList, StringMap, Taint, quantity, schema};
 
 /// One member cluster.
 pub type Cluster = Object<ClusterSpec, ClusterStatus>;
@@ -12,11 +19,13 @@ pub type Cluster = Object<ClusterSpec, ClusterStatus>;
 /// What people say about a cluster.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
+#[schemars(extend("required" = ["syncMode"]))]
 pub struct ClusterSpec {
     /// UID of the member's kube-system namespace.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub id: String,
     /// `Push` or `Pull`.
+    #[schemars(extend("enum" = ["Push", "Pull"]))]
     pub sync_mode: String,
     /// URL of the member's API server (push mode).
     #[serde(rename = "apiEndpoint", skip_serializing_if = "String::is_empty")]
@@ -62,6 +71,7 @@ pub struct ClusterSpec {
 /// A Secret by namespace and name.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
+#[schemars(extend("required" = ["name", "namespace"]))]
 pub struct LocalSecretReference {
     /// Namespace.
     pub namespace: String,
@@ -72,6 +82,7 @@ pub struct LocalSecretReference {
 /// One grade of nodes.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
+#[schemars(extend("required" = ["grade", "ranges"]))]
 pub struct ResourceModel {
     /// Number of the grade.
     pub grade: u64,
@@ -82,12 +93,17 @@ pub struct ResourceModel {
 /// Bounds of one resource in a grade.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
+#[schemars(extend("required" = ["max", "min", "name"]))]
 pub struct ResourceModelRange {
     /// Resource name.
     pub name: String,
     /// Lower bound, inclusive.
+    #[serde(deserialize_with = "quantity::text")]
+    #[schemars(transform = schema::quantity)]
     pub min: String,
     /// Upper bound, exclusive.
+    #[serde(deserialize_with = "quantity::text")]
+    #[schemars(transform = schema::quantity)]
     pub max: String,
 }
 
@@ -118,6 +134,7 @@ pub struct ClusterStatus {
 /// Kinds of one group and version.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
+#[schemars(extend("required" = ["groupVersion"]))]
 pub struct ApiEnablement {
     /// `group/version`, or `v1`.
     pub group_version: String,
@@ -129,6 +146,7 @@ pub struct ApiEnablement {
 /// One kind.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
+#[schemars(extend("required" = ["kind", "name"]))]
 pub struct ApiResource {
     /// Plural name.
     pub name: String,
@@ -157,13 +175,25 @@ fn is_zero(n: &i32) -> bool {
 #[serde(rename_all = "camelCase", default)]
 pub struct ResourceSummary {
     /// What nodes offer.
-    #[serde(skip_serializing_if = "ResourceList::is_empty")]
+    #[serde(
+        deserialize_with = "quantity::map",
+        skip_serializing_if = "ResourceList::is_empty"
+    )]
+    #[schemars(transform = schema::quantities)]
     pub allocatable: ResourceList,
     /// Requests of pods that wait for a node.
-    #[serde(skip_serializing_if = "ResourceList::is_empty")]
+    #[serde(
+        deserialize_with = "quantity::map",
+        skip_serializing_if = "ResourceList::is_empty"
+    )]
+    #[schemars(transform = schema::quantities)]
     pub allocating: ResourceList,
     /// Requests of pods on nodes.
-    #[serde(skip_serializing_if = "ResourceList::is_empty")]
+    #[serde(
+        deserialize_with = "quantity::map",
+        skip_serializing_if = "ResourceList::is_empty"
+    )]
+    #[schemars(transform = schema::quantities)]
     pub allocated: ResourceList,
     /// Nodes per grade.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -173,9 +203,42 @@ pub struct ResourceSummary {
 /// Nodes of one grade.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
+#[schemars(extend("required" = ["count", "grade"]))]
 pub struct AllocatableModeling {
     /// Number of the grade.
     pub grade: u64,
     /// Nodes.
     pub count: i64,
 }
+
+static SCHEMA: LazyLock<Value> = LazyLock::new(|| {
+    schema::object_with_status::<ClusterSpec, ClusterStatus>("One member cluster.")
+});
+
+/// Cluster in the list of kinds.
+pub static CLUSTER: KindInfo = KindInfo {
+    group: "cluster.karmada.io",
+    version: "v1alpha1",
+    kind: "Cluster",
+    plural: "clusters",
+    singular: "cluster",
+    short_names: &[],
+    categories: KARMADA,
+    namespaced: false,
+    status_subresource: true,
+    printer_columns: &[
+        PrinterColumn::text("VERSION", ".status.kubernetesVersion"),
+        PrinterColumn::text("MODE", ".spec.syncMode"),
+        PrinterColumn::text("READY", r#".status.conditions[?(@.type=="Ready")].status"#),
+        PrinterColumn::age(),
+        PrinterColumn::wide("ZONES", ".spec.zones"),
+        PrinterColumn::wide("REGION", ".spec.region"),
+        PrinterColumn::wide("PROVIDER", ".spec.provider"),
+        PrinterColumn::wide("API-ENDPOINT", ".spec.apiEndpoint"),
+        PrinterColumn::wide("PROXY-URL", ".spec.proxyURL"),
+    ],
+    schema: || &SCHEMA,
+    defaults: admission::defaults,
+    validate: admission::validate,
+    warn: admission::warn,
+};

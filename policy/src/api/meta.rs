@@ -81,21 +81,28 @@ pub struct OwnerReference {
 /// Kubernetes' Condition.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
+#[schemars(extend("required" = ["lastTransitionTime", "message", "reason", "status", "type"]))]
 pub struct Condition {
     /// Type of the condition.
     #[serde(rename = "type")]
+    #[schemars(length(max = 316))]
     pub type_: String,
     /// `True`, `False` or `Unknown`.
+    #[schemars(extend("enum" = ["True", "False", "Unknown"]))]
     pub status: String,
     /// Generation the condition was set for.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
     pub observed_generation: Option<i64>,
     /// RFC 3339 time of the last change of `status`.
     #[serde(skip_serializing_if = "String::is_empty")]
+    #[schemars(extend("format" = "date-time"))]
     pub last_transition_time: String,
     /// CamelCase reason.
+    #[schemars(length(min = 1, max = 1024))]
     pub reason: String,
     /// Text for people.
+    #[schemars(length(max = 32768))]
     pub message: String,
 }
 

@@ -1,10 +1,16 @@
 //! PropagationPolicy and ClusterPropagationPolicy (`policy.karmada.io/v1alpha1`): which templates go
 //! where, and how their replicas are divided.
 
+mod admission;
+
+use std::sync::LazyLock;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-use super::{ClusterAffinity, Object, ResourceSelector, StringMap, Toleration};
+use super::registry::{KARMADA, KindInfo, PrinterColumn};
+use super::{ClusterAffinity, Object, ResourceSelector, StringMap, Toleration, schema};
 
 /// A namespaced policy.
 pub type PropagationPolicy = Object<PropagationSpec>;
@@ -14,8 +20,10 @@ pub type ClusterPropagationPolicy = Object<PropagationSpec>;
 /// What both kinds of propagation policy say.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
+#[schemars(extend("required" = ["resourceSelectors"]))]
 pub struct PropagationSpec {
     /// Which templates; at least one.
+    #[schemars(length(min = 1))]
     pub resource_selectors: Vec<ResourceSelector>,
     /// Deprecated, without effect.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -27,24 +35,29 @@ pub struct PropagationSpec {
     pub placement: Placement,
     /// Explicit priority; higher wins.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-default" = 0))]
     pub priority: Option<i32>,
     /// `Always` or `Never`: whether it may take templates that another policy claimed.
     #[serde(skip_serializing_if = "String::is_empty")]
+    #[schemars(extend("enum" = ["Always", "Never"], "x-default" = "Never"))]
     pub preemption: String,
     /// Override policies that must exist first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub dependent_overrides: Vec<String>,
     /// Which scheduler decides.
     #[serde(skip_serializing_if = "String::is_empty")]
+    #[schemars(extend("x-default" = "default-scheduler"))]
     pub scheduler_name: String,
     /// When a workload moves.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failover: Option<FailoverBehavior>,
     /// `Abort` or `Overwrite`: what happens when a member already holds the object unmanaged.
     #[serde(skip_serializing_if = "String::is_empty")]
+    #[schemars(extend("enum" = ["Abort", "Overwrite"], "x-default" = "Abort"))]
     pub conflict_resolution: String,
     /// Empty or `Lazy`.
     #[serde(skip_serializing_if = "String::is_empty")]
+    #[schemars(extend("enum" = ["Lazy"]))]
     pub activation_preference: String,
     /// Stops dispatching.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -61,7 +74,7 @@ pub struct PropagationSpec {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Placement {
-    /// Which clusters; excludes `cluster_affinities`.
+    /// Which clusters; excludes `clusterAffinities`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cluster_affinity: Option<ClusterAffinity>,
     /// Groups of clusters, tried in order.
@@ -84,8 +97,10 @@ pub struct Placement {
 /// One group of clusters with a name.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
+#[schemars(extend("required" = ["affinityName"]))]
 pub struct ClusterAffinityTerm {
     /// Name of the group, 1-32 characters.
+    #[schemars(length(min = 1, max = 32))]
     pub affinity_name: String,
     /// Which clusters.
     #[serde(flatten)]
@@ -98,8 +113,10 @@ pub struct ClusterAffinityTerm {
 /// One overflow tier.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
+#[schemars(extend("required" = ["affinityName"]))]
 pub struct OverflowAffinity {
     /// Name of the tier, 1-32 characters.
+    #[schemars(length(min = 1, max = 32))]
     pub affinity_name: String,
     /// Which clusters.
     #[serde(flatten)]
@@ -112,6 +129,7 @@ pub struct OverflowAffinity {
 pub struct SpreadConstraint {
     /// `cluster`, `region`, `zone` or `provider`.
     #[serde(skip_serializing_if = "String::is_empty")]
+    #[schemars(extend("enum" = ["cluster", "region", "zone", "provider"]))]
     pub spread_by_field: String,
     /// A cluster label.
     #[serde(skip_serializing_if = "String::is_empty")]
@@ -134,9 +152,11 @@ fn is_zero(n: &i64) -> bool {
 pub struct ReplicaSchedulingStrategy {
     /// `Duplicated` or `Divided`.
     #[serde(skip_serializing_if = "String::is_empty")]
+    #[schemars(extend("enum" = ["Divided", "Duplicated"], "x-default" = "Divided"))]
     pub replica_scheduling_type: String,
     /// `Aggregated` or `Weighted`.
     #[serde(skip_serializing_if = "String::is_empty")]
+    #[schemars(extend("enum" = ["Aggregated", "Weighted"]))]
     pub replica_division_preference: String,
     /// The weights of `Weighted`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -152,16 +172,19 @@ pub struct ClusterPreferences {
     pub static_weight_list: Vec<StaticClusterWeight>,
     /// Empty or `AvailableReplicas`; wins over the list.
     #[serde(skip_serializing_if = "String::is_empty")]
+    #[schemars(extend("enum" = ["AvailableReplicas"]))]
     pub dynamic_weight: String,
 }
 
 /// One weight rule.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
+#[schemars(extend("required" = ["weight"]))]
 pub struct StaticClusterWeight {
     /// Which clusters.
     pub target_cluster: ClusterAffinity,
     /// At least 1.
+    #[schemars(range(min = 1))]
     pub weight: i64,
 }
 
@@ -180,6 +203,7 @@ pub struct WorkloadAffinity {
 /// Names the label whose value is the group.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
+#[schemars(extend("required" = ["groupByLabelKey"]))]
 pub struct WorkloadAffinityTerm {
     /// Label key of the template.
     pub group_by_label_key: String,
@@ -205,6 +229,7 @@ pub struct ApplicationFailoverBehavior {
     pub decision_conditions: DecisionConditions,
     /// `Directly`, `Gracefully` or `Never`.
     #[serde(skip_serializing_if = "String::is_empty")]
+    #[schemars(extend("enum" = ["Directly", "Gracefully", "Never"], "x-default" = "Gracefully"))]
     pub purge_mode: String,
     /// How long the old copy stays, in seconds; only with `Gracefully`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -220,6 +245,7 @@ pub struct ApplicationFailoverBehavior {
 pub struct DecisionConditions {
     /// Seconds of being unhealthy; 300 when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-default" = 300))]
     pub toleration_seconds: Option<i32>,
 }
 
@@ -229,6 +255,7 @@ pub struct DecisionConditions {
 pub struct ClusterFailoverBehavior {
     /// `Directly` or `Gracefully`.
     #[serde(skip_serializing_if = "String::is_empty")]
+    #[schemars(extend("enum" = ["Directly", "Gracefully"], "x-default" = "Gracefully"))]
     pub purge_mode: String,
     /// State carried to the new copy.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -238,6 +265,7 @@ pub struct ClusterFailoverBehavior {
 /// State carried to the new copy.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
+#[schemars(extend("required" = ["rules"]))]
 pub struct StatePreservation {
     /// Values to carry.
     pub rules: Vec<StatePreservationRule>,
@@ -246,6 +274,7 @@ pub struct StatePreservation {
 /// One value to carry.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
+#[schemars(extend("required" = ["aliasLabelName", "jsonPath"]))]
 pub struct StatePreservationRule {
     /// Label it becomes.
     pub alias_label_name: String,
@@ -280,8 +309,10 @@ pub struct SuspendClusters {
 /// Order in the scheduling queue.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
+#[schemars(extend("required" = ["priorityClassName", "priorityClassSource"]))]
 pub struct SchedulePriority {
     /// `KubePriorityClass`.
+    #[schemars(extend("enum" = ["KubePriorityClass"]))]
     pub priority_class_source: String,
     /// Name of the PriorityClass.
     pub priority_class_name: String,
@@ -289,3 +320,50 @@ pub struct SchedulePriority {
 
 /// Quantities by resource name, as written (`500m`, `1Gi`).
 pub type ResourceList = StringMap;
+
+static SCHEMA: LazyLock<Value> = LazyLock::new(|| {
+    let schema = schema::object::<PropagationSpec>("Which templates go where.");
+    schema::without(schema, &["spec", "suspension", "scheduling"])
+});
+
+const COLUMNS: &[PrinterColumn] = &[
+    PrinterColumn::text("CONFLICT-RESOLUTION", ".spec.conflictResolution"),
+    PrinterColumn::text("PRIORITY", ".spec.priority"),
+    PrinterColumn::age(),
+];
+
+/// PropagationPolicy in the list of kinds.
+pub static PROPAGATION_POLICY: KindInfo = KindInfo {
+    group: "policy.karmada.io",
+    version: "v1alpha1",
+    kind: "PropagationPolicy",
+    plural: "propagationpolicies",
+    singular: "propagationpolicy",
+    short_names: &["pp"],
+    categories: KARMADA,
+    namespaced: true,
+    status_subresource: false,
+    printer_columns: COLUMNS,
+    schema: || &SCHEMA,
+    defaults: admission::namespaced_defaults,
+    validate: admission::validate_namespaced,
+    warn: admission::warn,
+};
+
+/// ClusterPropagationPolicy in the list of kinds.
+pub static CLUSTER_PROPAGATION_POLICY: KindInfo = KindInfo {
+    group: "policy.karmada.io",
+    version: "v1alpha1",
+    kind: "ClusterPropagationPolicy",
+    plural: "clusterpropagationpolicies",
+    singular: "clusterpropagationpolicy",
+    short_names: &["cpp"],
+    categories: KARMADA,
+    namespaced: false,
+    status_subresource: false,
+    printer_columns: COLUMNS,
+    schema: || &SCHEMA,
+    defaults: admission::cluster_defaults,
+    validate: admission::validate_cluster,
+    warn: admission::warn,
+};

@@ -10,18 +10,21 @@ use super::StringMap;
 /// Kubernetes' LabelSelector.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
+#[schemars(extend("x-kubernetes-map-type" = "atomic"))]
 pub struct LabelSelector {
     /// All of these labels with these values.
     #[serde(skip_serializing_if = "StringMap::is_empty")]
     pub match_labels: StringMap,
     /// All of these requirements.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
     pub match_expressions: Vec<Requirement>,
 }
 
 /// One requirement of a label or field selector.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("required" = ["key", "operator"]))]
 pub struct Requirement {
     /// Label or field name.
     pub key: String,
@@ -29,6 +32,7 @@ pub struct Requirement {
     pub operator: String,
     /// Values of `In` and `NotIn`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
     pub values: Vec<String>,
 }
 
@@ -44,6 +48,7 @@ pub struct FieldSelector {
 /// Which objects a policy is about.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
+#[schemars(extend("required" = ["apiVersion", "kind"]))]
 pub struct ResourceSelector {
     /// API version, matched exactly.
     pub api_version: String,
@@ -52,7 +57,7 @@ pub struct ResourceSelector {
     /// Namespace; empty for any.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub namespace: String,
-    /// Name; when set, `label_selector` is not looked at.
+    /// Name; when set, `labelSelector` is not looked at.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub name: String,
     /// Labels.
@@ -73,7 +78,7 @@ pub struct ClusterAffinity {
     /// By name.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub cluster_names: Vec<String>,
-    /// Never these; wins over `cluster_names`.
+    /// Never these; wins over `clusterNames`.
     #[serde(rename = "exclude", skip_serializing_if = "Vec::is_empty")]
     pub exclude_clusters: Vec<String>,
 }
@@ -102,6 +107,7 @@ pub struct Toleration {
 /// Kubernetes' Taint.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
+#[schemars(extend("required" = ["effect", "key"]))]
 pub struct Taint {
     /// Key.
     pub key: String,
@@ -112,5 +118,6 @@ pub struct Taint {
     pub effect: String,
     /// RFC 3339 time a NoExecute taint was added.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "date-time"))]
     pub time_added: Option<String>,
 }

@@ -3,6 +3,7 @@
 //! A difference is allowed only by a rule over the input that says why. `FLOTILLA_VECTORS=dir` runs
 //! the full files of that directory instead of the committed ones.
 
+mod admission;
 mod division;
 mod filter;
 mod image;

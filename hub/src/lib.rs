@@ -3,5 +3,10 @@
 //!
 //! Keeps nothing of its own: what lasts is an object at the front door, written by compare-and-swap.
 
+pub mod admission;
+pub mod config;
 pub mod durable;
 pub mod fleet;
+pub mod install;
+pub mod rbac;
+pub mod telemetry;

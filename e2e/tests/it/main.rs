@@ -1,0 +1,9 @@
+//! All integration tests of the crate, one binary.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "helpers of tests stand outside the functions that these lints let off"
+)]
+
+mod real;

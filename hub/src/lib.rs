@@ -6,7 +6,9 @@
 pub mod admission;
 pub mod config;
 pub mod durable;
+pub mod epochs;
 pub mod fleet;
 pub mod install;
+pub mod leader;
 pub mod rbac;
 pub mod telemetry;

@@ -4,6 +4,7 @@
 //! Keeps nothing of its own: what lasts is an object at the front door, written by compare-and-swap.
 
 pub mod admission;
+pub mod app;
 pub mod config;
 pub mod durable;
 pub mod epochs;

@@ -1,0 +1,117 @@
+//! A hub process at a front door, under its own least-privileged identity.
+
+use std::time::Duration;
+
+use flotilla_hub::rbac;
+
+use super::WorldError;
+use crate::multicall;
+use crate::real::{ControlPlane, NotYet, PortLease, Process, ProcessSpec, Workdir, eventually};
+
+/// Installing the kinds and reading the first lists, on a busy machine.
+const READY_MAX: Duration = Duration::from_secs(90);
+
+/// One hub.
+pub struct Hub {
+    process: Process,
+    fleet: PortLease,
+    metrics: PortLease,
+    _webhook: PortLease,
+}
+
+impl Hub {
+    /// Starts a hub; it may be in standby.
+    pub(super) async fn start(
+        name: &str,
+        door: &ControlPlane,
+        workdir: &Workdir,
+    ) -> Result<Self, WorldError> {
+        let (fleet, metrics, webhook) =
+            (PortLease::take()?, PortLease::take()?, PortLease::take()?);
+        let kubeconfig = door.kubeconfig_for(rbac::HUB_NAME, &[])?;
+        let (program, first) = multicall::hub().map_err(WorldError::io("find this program"))?;
+        let local = |port: &PortLease| format!("127.0.0.1:{}", port.port());
+        let args = [
+            first.to_owned(),
+            "serve".to_owned(),
+            format!("--kubeconfig={}", kubeconfig.display()),
+            format!("--fleet-listen={}", local(&fleet)),
+            format!("--fleet-address={}", local(&fleet)),
+            format!("--webhook-listen={}", local(&webhook)),
+            format!("--metrics-listen={}", local(&metrics)),
+            format!("--identity={name}"),
+        ];
+        let process = Process::new(ProcessSpec {
+            name: name.to_owned(),
+            program,
+            args: args.to_vec(),
+            envs: vec![("FLOTILLA_LOG".to_owned(), log_filter())],
+            log_directory: workdir.path().to_owned(),
+        });
+        process.start()?;
+        Ok(Self {
+            process,
+            fleet,
+            metrics,
+            _webhook: webhook,
+        })
+    }
+
+    /// The process, to break and heal it.
+    #[must_use]
+    pub fn process(&self) -> &Process {
+        &self.process
+    }
+
+    /// Where agents dial.
+    #[must_use]
+    pub fn fleet_address(&self) -> String {
+        format!("127.0.0.1:{}", self.fleet.port())
+    }
+
+    /// Waits until it says that it is ready.
+    ///
+    /// # Errors
+    /// When it ends or is not in time.
+    pub async fn ready(&self) -> Result<(), WorldError> {
+        let what = format!("{} is ready", self.process.name());
+        let ready = eventually(what, READY_MAX, async || {
+            if !self.process.is_running() {
+                return Err(NotYet::never(format!(
+                    "it ended:\n{}",
+                    self.process.log_tail(20)
+                )));
+            }
+            let (status, body) = self.http("/readyz").await.map_err(NotYet::again)?;
+            if status == 200 {
+                Ok(())
+            } else {
+                Err(NotYet::again(body))
+            }
+        });
+        ready.await.map_err(|error| {
+            WorldError::Expected(format!("{error}\n{}", self.process.log_tail(30)))
+        })
+    }
+
+    /// Its metrics, as text.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn metrics(&self) -> Result<String, WorldError> {
+        let answered = self.http("/metrics").await;
+        answered
+            .map(|(_, body)| body)
+            .map_err(WorldError::io("read metrics"))
+    }
+
+    async fn http(&self, path: &str) -> std::io::Result<(u16, String)> {
+        super::objects::http_get(self.metrics.port(), path).await
+    }
+}
+
+/// What hubs and agents log in worlds: enough to understand a failure.
+pub(super) fn log_filter() -> String {
+    std::env::var("FLOTILLA_E2E_LOG")
+        .unwrap_or_else(|_| "info,flotilla_hub=debug,flotilla_agent=debug".to_owned())
+}

@@ -1,0 +1,6 @@
+//! stub
+use crate::config::Args;
+/// stub
+pub fn main(_: Args) -> std::process::ExitCode {
+    std::process::ExitCode::FAILURE
+}

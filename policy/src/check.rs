@@ -7,7 +7,7 @@ use std::fmt;
 use crate::api::TargetCluster;
 use crate::matching::{Claim, MatchReport, MatchVerdict};
 use crate::schedule::{
-    AttemptResult, Division, DivisionKind, Outcome, Report, ScheduleView, Verdict,
+    Attempt, AttemptResult, Division, DivisionKind, Outcome, Report, ScheduleView, Verdict,
 };
 
 /// A broken invariant.
@@ -19,6 +19,8 @@ pub enum Violation {
     UnknownCluster(String),
     /// The result names a cluster that a filter rejected.
     RejectedClusterSelected(String),
+    /// A cluster that fits neither takes part nor is left out with a reason.
+    UnexplainedCluster(String),
     /// A share is negative.
     NegativeReplicas(String),
     /// Divided replicas do not add up.
@@ -44,6 +46,7 @@ impl fmt::Display for Violation {
             Self::DuplicateCluster(name) => write!(f, "cluster {name} is in the result twice"),
             Self::UnknownCluster(name) => write!(f, "cluster {name} was never filtered"),
             Self::RejectedClusterSelected(name) => write!(f, "rejected cluster {name} was chosen"),
+            Self::UnexplainedCluster(name) => write!(f, "cluster {name} fits and is ignored"),
             Self::NegativeReplicas(name) => write!(f, "cluster {name} gets negative replicas"),
             Self::ReplicasNotConserved { wanted, given } => {
                 write!(f, "{given} replicas given out, {wanted} wanted")
@@ -75,10 +78,8 @@ pub fn schedule(view: &ScheduleView<'_>, outcome: &Outcome, report: &Report) -> 
         return violations;
     };
     check_targets(clusters, &last.verdicts, &mut violations);
-    match &last.division {
-        Some(division) => check_division(view, clusters, division, &mut violations),
-        None => violations.push(Violation::ReportDisagrees),
-    }
+    check_divisions(view, clusters, &last.divisions, &mut violations);
+    check_selection(clusters, last, &mut violations);
     violations
 }
 
@@ -124,31 +125,60 @@ fn check_targets(
     }
 }
 
-fn check_division(
+fn check_divisions(
     view: &ScheduleView<'_>,
     clusters: &[TargetCluster],
-    division: &Division,
+    divisions: &[Division],
     violations: &mut Vec<Violation>,
 ) {
     let each = i64::from(view.spec.replicas);
-    let wanted = match division.kind {
-        DivisionKind::Undivided => 0,
-        DivisionKind::Duplicated => each * division.seats.len() as i64,
-        DivisionKind::StaticWeight => each,
+    let wanted = match divisions.first().map(|d| (d.kind, d.seats.len())) {
+        None => {
+            violations.push(Violation::ReportDisagrees);
+            return;
+        }
+        Some((DivisionKind::Undivided, _)) => 0,
+        Some((DivisionKind::Duplicated, seats)) => each * seats as i64,
+        Some(_) => each,
     };
     let given = clusters.iter().map(|c| i64::from(c.replicas)).sum();
     if given != wanted {
         violations.push(Violation::ReplicasNotConserved { wanted, given });
     }
-    let shares: BTreeMap<&str, i32> = division
-        .seats
+    let shares: BTreeMap<&str, i32> = divisions
         .iter()
+        .flat_map(|d| &d.seats)
         .map(|s| (s.cluster.as_str(), s.replicas))
         .collect();
-    let differs =
-        |target: &TargetCluster| shares.get(target.name.as_str()) != Some(&target.replicas);
+    let differs = |target: &TargetCluster| {
+        let share = shares.get(target.name.as_str()).copied();
+        share.unwrap_or(0) != target.replicas
+    };
     if clusters.iter().any(differs) {
         violations.push(Violation::ReportDisagrees);
+    }
+}
+
+/// Every cluster that fits either takes part in the division or is left out with a reason.
+fn check_selection(clusters: &[TargetCluster], last: &Attempt, violations: &mut Vec<Violation>) {
+    let left_out: BTreeSet<&str> = last
+        .selection
+        .left_out
+        .iter()
+        .map(|l| l.cluster.as_str())
+        .collect();
+    for target in clusters {
+        if left_out.contains(target.name.as_str()) {
+            violations.push(Violation::RejectedClusterSelected(target.name.clone()));
+        }
+    }
+    let seats = last.divisions.iter().flat_map(|d| &d.seats);
+    let seated: BTreeSet<&str> = seats.map(|s| s.cluster.as_str()).collect();
+    for verdict in last.verdicts.iter().filter(|v| v.fits()) {
+        let name = verdict.cluster.as_str();
+        if seated.contains(name) == left_out.contains(name) {
+            violations.push(Violation::UnexplainedCluster(name.to_owned()));
+        }
     }
 }
 

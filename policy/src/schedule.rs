@@ -6,18 +6,21 @@
 //! are recorded inputs, and where they lack the outcome names what is needed.
 
 mod attempt;
+pub mod candidate;
 pub mod divide;
 mod filter;
 mod plugins;
 mod registry;
 mod report;
+pub mod select;
 mod time;
 mod trigger;
 
 pub use filter::{no_fit_message, verdicts};
 pub use registry::{FILTERS, FilterPlugin};
 pub use report::{
-    Attempt, AttemptResult, Code, Division, DivisionKind, Rejection, Report, Seat, Trigger, Verdict,
+    Attempt, AttemptResult, Code, Division, DivisionKind, LeftOut, Mode, Rejection, Report, Seat,
+    Selection, Trigger, Verdict,
 };
 
 use std::collections::BTreeMap;
@@ -100,14 +103,20 @@ pub struct ScheduledCondition {
 }
 
 impl Outcome {
-    /// The Scheduled condition; none where the one that stands is kept.
+    /// The Scheduled condition; none where the one that stands is kept. A caller that is about to
+    /// get the estimates keeps it for `Needs` too.
     #[must_use]
     pub fn condition(&self) -> Option<ScheduledCondition> {
         let (status, reason, message) = match self {
-            Self::Unchanged | Self::Needs { .. } => return None,
+            Self::Unchanged => return None,
             Self::Decided { .. } => ("True", "Success", SCHEDULED_MESSAGE.to_owned()),
             Self::NoFit { message } => ("False", "NoClusterFit", message.clone()),
             Self::Unschedulable { reason, message } => ("False", *reason, message.clone()),
+            Self::Needs { clusters } => (
+                "False",
+                "Unschedulable",
+                format!("waiting for estimates of {}", clusters.join(", ")),
+            ),
             Self::Unsupported { fields } => (
                 "False",
                 "SchedulerError",

@@ -1,24 +1,37 @@
-//! One run per affinity term: filter, divide, and the way on to the next term when a run fails.
+//! One run per affinity term: filter, choose, divide, and the way on to the next term when a run
+//! fails.
 
-use super::divide::{self, Strategy};
+use std::collections::BTreeMap;
+
+use super::candidate::{candidates, looks_at_estimates};
+use super::divide::{DivideInput, divide};
 use super::filter::{self, FilterInput};
-use super::report::{Attempt, AttemptResult, Report};
-use super::trigger;
+use super::report::{Attempt, AttemptResult, Report, Trigger};
+use super::select::{select, steady};
+use super::trigger::reschedule_triggered;
 use super::{Outcome, ScheduleView};
-use crate::api::{Cluster, ClusterAffinityTerm, Placement};
+use crate::api::{Cluster, ClusterAffinityTerm, Placement, TargetCluster};
 
 /// Tries the affinity terms in order. The first error decides when all fail.
 pub(super) fn run(view: &ScheduleView<'_>, placement: &Placement, report: &mut Report) -> Outcome {
-    let fields = unsupported(view, placement);
-    if !fields.is_empty() {
-        return Outcome::Unsupported { fields };
+    if placement.workload_affinity.is_some() {
+        return Outcome::Unsupported {
+            fields: vec!["workloadAffinity"],
+        };
     }
     let clusters = by_name(view.clusters);
     let mut first_failure = None;
     for term in terms(view, placement) {
-        let name = term.map_or("", |t| t.affinity_name.as_str());
         let input = FilterInput::new(view.spec, placement, term);
-        let (attempt, outcome) = attempt(view, &input, &clusters, name);
+        let mut attempt = Attempt::new(term.map_or("", |t| t.affinity_name.as_str()));
+        let outcome = match run_term(view, &input, &clusters, (&report.trigger, &mut attempt)) {
+            Ok(clusters) => Outcome::Decided {
+                clusters,
+                affinity_name: attempt.affinity_name.clone(),
+            },
+            Err(outcome) => outcome,
+        };
+        attempt.result = result(&outcome);
         report.attempts.push(attempt);
         match outcome {
             Outcome::NoFit { .. } | Outcome::Unschedulable { .. } => {
@@ -51,82 +64,64 @@ fn terms<'a>(
     let start = terms
         .iter()
         .position(|t| &t.affinity_name == observed)
-        .filter(|_| !trigger::reschedule_triggered(view))
+        .filter(|_| !reschedule_triggered(view))
         .unwrap_or(0);
     terms[start..].iter().map(Some).collect()
 }
 
-/// What the placement asks for and is not built yet.
-fn unsupported(view: &ScheduleView<'_>, placement: &Placement) -> Vec<&'static str> {
-    let strategy = Strategy::of(placement);
-    let spread = !placement.spread_constraints.is_empty() && !ignores_spread(placement);
-    let overflow = placement
-        .cluster_affinities
-        .iter()
-        .any(|t| !t.overflow_affinities.is_empty());
-    let estimated = divide::is_divided(view.spec)
-        && matches!(strategy, Strategy::DynamicWeight | Strategy::Aggregated);
-    let checks = [
-        (overflow, "clusterAffinities.overflowAffinities"),
-        (
-            estimated && strategy == Strategy::Aggregated,
-            "replicaScheduling.replicaDivisionPreference: Aggregated",
-        ),
-        (
-            estimated && strategy == Strategy::DynamicWeight,
-            "replicaScheduling.weightPreference.dynamicWeight",
-        ),
-        (spread, "spreadConstraints"),
-        (placement.workload_affinity.is_some(), "workloadAffinity"),
-    ];
-    checks
-        .into_iter()
-        .filter_map(|(used, field)| used.then_some(field))
-        .collect()
-}
-
-/// Stated weights name the clusters already: spread constraints are left aside then. A weight
-/// preference that is present but empty states none.
-fn ignores_spread(placement: &Placement) -> bool {
-    Strategy::of(placement) == Strategy::StaticWeight
-        && placement
-            .replica_scheduling
-            .as_ref()
-            .and_then(|s| s.weight_preference.as_ref())
-            .is_none_or(|p| !p.static_weight_list.is_empty())
-}
-
-fn attempt(
+fn run_term(
     view: &ScheduleView<'_>,
     input: &FilterInput<'_>,
     clusters: &[&Cluster],
-    name: &str,
-) -> (Attempt, Outcome) {
-    let verdicts = filter::run(input, clusters);
-    let candidates: Vec<&Cluster> = clusters
-        .iter()
-        .zip(&verdicts)
+    (trigger, attempt): (&Trigger, &mut Attempt),
+) -> Result<Vec<TargetCluster>, Outcome> {
+    let (spec, placement) = (view.spec, input.placement);
+    attempt.verdicts = filter::run(input, clusters);
+    let verdicts = clusters.iter().zip(&attempt.verdicts);
+    let fit: Vec<&Cluster> = verdicts
         .filter(|(_, verdict)| verdict.fits())
         .map(|(cluster, _)| *cluster)
         .collect();
-    let mut division = None;
-    let outcome = if candidates.is_empty() {
-        Outcome::NoFit {
-            message: filter::no_fit_message(&verdicts),
+    if fit.is_empty() {
+        return Err(Outcome::NoFit {
+            message: filter::no_fit_message(&attempt.verdicts),
+        });
+    }
+    let nothing = BTreeMap::new();
+    let estimates = match view.estimates {
+        Some(estimates) => estimates,
+        None if looks_at_estimates(spec, placement) => {
+            let clusters = fit.iter().map(|c| c.metadata.name.clone()).collect();
+            return Err(Outcome::Needs { clusters });
         }
-    } else {
-        match divide::divide(view.spec, input.placement, &candidates, view.options) {
-            Ok((clusters, arithmetic)) => {
-                division = Some(arithmetic);
-                Outcome::Decided {
-                    clusters,
-                    affinity_name: name.to_owned(),
-                }
-            }
-            Err(outcome) => outcome,
-        }
+        None => &nothing,
     };
-    let result = match &outcome {
+    let candidates = candidates(spec, input.term, &fit, estimates);
+    let mut selected =
+        select(spec, placement, &candidates).map_err(|message| Outcome::Unschedulable {
+            reason: "SchedulerError",
+            message: format!("failed to select clusters: {message}"),
+        })?;
+    if *trigger == Trigger::AlwaysDecided {
+        selected = steady(spec, placement, &candidates, selected);
+    }
+    let (chosen, selection) = selected;
+    attempt.selection = selection;
+    let overflows = |t: &ClusterAffinityTerm| !t.overflow_affinities.is_empty();
+    let division = DivideInput {
+        spec,
+        placement,
+        fresh: reschedule_triggered(view),
+        tiered: input.term.is_some_and(overflows),
+        empty_workload_propagation: view.options.empty_workload_propagation,
+    };
+    let divided = divide(&division, &chosen)?;
+    attempt.divisions = divided.divisions;
+    Ok(divided.clusters)
+}
+
+fn result(outcome: &Outcome) -> AttemptResult {
+    match outcome {
         Outcome::NoFit { message } => AttemptResult::NoFit {
             message: message.clone(),
         },
@@ -134,13 +129,8 @@ fn attempt(
             message: message.clone(),
         },
         Outcome::Needs { .. } => AttemptResult::Needs,
-        _ => AttemptResult::Decided,
-    };
-    let attempt = Attempt {
-        affinity_name: name.to_owned(),
-        verdicts,
-        division,
-        result,
-    };
-    (attempt, outcome)
+        Outcome::Unchanged | Outcome::Decided { .. } | Outcome::Unsupported { .. } => {
+            AttemptResult::Decided
+        }
+    }
 }

@@ -1,14 +1,18 @@
-//! How replicas are divided among clusters that fit. Availability never matters for the rules here:
-//! all replicas for each (Duplicated), or Webster's method over stated weights (static weight).
+//! How replicas are divided among the clusters chosen: all for each (Duplicated), or Webster's method
+//! over weights that are stated (static) or are the room that clusters have (dynamic, aggregated).
 //!
-//! Numbers are exactly Karmada's, draws included: users must get the same result.
+//! Numbers are exactly Karmada's, draws included: users must get the same result. Sums do not wrap.
 
+mod estimated;
 mod webster;
 
 pub use webster::{Party, later_name_wins, webster};
 
-use super::report::{Division, DivisionKind, Seat};
-use super::{Outcome, ScheduleOptions};
+use estimated::ByRoom;
+
+use super::Outcome;
+use super::candidate::Candidate;
+use super::report::{Division, DivisionKind, Mode, Seat};
 use crate::api::{BindingSpec, Cluster, ClusterPreferences, Placement, TargetCluster};
 use crate::model::selectors::cluster_matches;
 
@@ -51,6 +55,73 @@ impl Strategy {
     }
 }
 
+/// What a division is about.
+#[derive(Clone, Copy, Debug)]
+pub struct DivideInput<'a> {
+    /// The binding's spec; its `clusters` are the previous result.
+    pub spec: &'a BindingSpec,
+    /// The placement.
+    pub placement: &'a Placement,
+    /// Whether a person asked for a fresh placement.
+    pub fresh: bool,
+    /// Whether the affinity term in force has overflow tiers.
+    pub tiered: bool,
+    /// Also name candidates that get nothing.
+    pub empty_workload_propagation: bool,
+}
+
+/// A result, sorted by name, and its arithmetic: one division per overflow tier.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Divided {
+    /// Clusters and their replicas.
+    pub clusters: Vec<TargetCluster>,
+    /// How they came about.
+    pub divisions: Vec<Division>,
+}
+
+impl Divided {
+    fn append(&mut self, other: Self) {
+        self.clusters.extend(other.clusters);
+        self.clusters.sort_by(|a, b| a.name.cmp(&b.name));
+        self.divisions.extend(other.divisions);
+    }
+}
+
+/// Divides the template's replicas among the candidates.
+///
+/// # Errors
+/// The outcome that stands for the failure.
+pub fn divide(input: &DivideInput<'_>, candidates: &[Candidate<'_>]) -> Result<Divided, Outcome> {
+    let spec = input.spec;
+    if candidates.is_empty() {
+        return Err(failure(
+            "SchedulerError",
+            "no clusters available to schedule",
+        ));
+    }
+    if !is_divided(spec) {
+        return Ok(undivided(candidates));
+    }
+    let strategy = Strategy::of(input.placement);
+    let mut divided = match strategy {
+        Strategy::Duplicated => duplicated(candidates, spec.replicas),
+        Strategy::StaticWeight => static_weight(candidates, input),
+        Strategy::DynamicWeight | Strategy::Aggregated => ByRoom {
+            spec,
+            aggregated: strategy == Strategy::Aggregated,
+            fresh: input.fresh,
+            tiered: input.tiered,
+        }
+        .divide(candidates)
+        .map_err(|message| failure("Unschedulable", &message))?,
+        Strategy::Unknown => return Err(failure("SchedulerError", &unknown(input.placement))),
+    };
+    if input.empty_workload_propagation {
+        add_empty(&mut divided.clusters, candidates);
+    }
+    Ok(divided)
+}
+
 /// Whether the template's replicas are divided: it has replicas or says what one needs, and not
 /// several components.
 #[must_use]
@@ -58,81 +129,51 @@ pub fn is_divided(spec: &BindingSpec) -> bool {
     (spec.replicas > 0 || spec.replica_requirements.is_some()) && spec.components.len() <= 1
 }
 
-/// Divides the template's replicas among the candidates.
-///
-/// # Errors
-/// The outcome that stands for the failure.
-pub fn divide(
-    spec: &BindingSpec,
-    placement: &Placement,
-    candidates: &[&Cluster],
-    options: ScheduleOptions,
-) -> Result<(Vec<TargetCluster>, Division), Outcome> {
-    let (mut clusters, division) = if !is_divided(spec) {
-        undivided(candidates)
-    } else {
-        match Strategy::of(placement) {
-            Strategy::Duplicated => duplicated(candidates, spec.replicas),
-            Strategy::StaticWeight => {
-                let strategy = placement.replica_scheduling.as_ref();
-                let preferences = strategy.and_then(|s| s.weight_preference.as_ref());
-                static_weight(candidates, spec, preferences)
-            }
-            Strategy::DynamicWeight | Strategy::Aggregated | Strategy::Unknown => {
-                return Err(unknown_strategy(placement));
-            }
-        }
-    };
-    if options.empty_workload_propagation {
-        add_empty(&mut clusters, candidates);
+fn failure(reason: &'static str, message: &str) -> Outcome {
+    Outcome::Unschedulable {
+        reason,
+        message: format!("failed to assign replicas: {message}"),
     }
-    Ok((clusters, division))
 }
 
-fn unknown_strategy(placement: &Placement) -> Outcome {
+fn unknown(placement: &Placement) -> String {
     let strategy = placement.replica_scheduling.clone().unwrap_or_default();
-    Outcome::Unschedulable {
-        reason: "SchedulerError",
-        message: format!(
-            "failed to assign replicas: unsupported replica scheduling strategy, \
-             replicaSchedulingType: {}, replicaDivisionPreference: {}, \
-             please try another scheduling strategy",
-            strategy.replica_scheduling_type, strategy.replica_division_preference
-        ),
-    }
+    format!(
+        "unsupported replica scheduling strategy, replicaSchedulingType: {}, \
+         replicaDivisionPreference: {}, please try another scheduling strategy",
+        strategy.replica_scheduling_type, strategy.replica_division_preference
+    )
 }
 
 /// Every candidate as it is, without replicas.
-fn undivided(candidates: &[&Cluster]) -> (Vec<TargetCluster>, Division) {
-    let shares = candidates.iter().map(|c| seat(c, 0, 0)).collect();
-    settle(DivisionKind::Undivided, 0, false, shares)
+fn undivided(candidates: &[Candidate<'_>]) -> Divided {
+    let seats = candidates.iter().map(|c| seat(c, 0, 0)).collect();
+    settle(DivisionKind::Undivided, None, 0, false, seats)
 }
 
 /// All replicas for every candidate.
-fn duplicated(candidates: &[&Cluster], replicas: i32) -> (Vec<TargetCluster>, Division) {
-    let shares = candidates.iter().map(|c| seat(c, 0, replicas)).collect();
-    settle(DivisionKind::Duplicated, replicas, false, shares)
+fn duplicated(candidates: &[Candidate<'_>], replicas: i32) -> Divided {
+    let seats = candidates.iter().map(|c| seat(c, 0, replicas)).collect();
+    settle(DivisionKind::Duplicated, None, replicas, false, seats)
 }
 
 /// By stated weights: a cluster's weight is the largest of the rules that match it, clusters without
 /// one get nothing, and where no candidate has one all weigh the same. The previous result does not
 /// matter.
-fn static_weight(
-    candidates: &[&Cluster],
-    spec: &BindingSpec,
-    preferences: Option<&ClusterPreferences>,
-) -> (Vec<TargetCluster>, Division) {
-    let stated: Vec<i64> = candidates
+fn static_weight(candidates: &[Candidate<'_>], input: &DivideInput<'_>) -> Divided {
+    let strategy = input.placement.replica_scheduling.as_ref();
+    let preferences = strategy.and_then(|s| s.weight_preference.as_ref());
+    let weights: Vec<i64> = candidates
         .iter()
-        .map(|cluster| stated_weight(cluster, preferences))
+        .map(|candidate| stated_weight(candidate.cluster, preferences))
         .collect();
-    let unstated = stated.iter().all(|&weight| weight == 0);
+    let unstated = weights.iter().all(|&weight| weight == 0);
     let mut seats: Vec<Seat> = candidates
         .iter()
-        .zip(&stated)
-        .map(|(cluster, &weight)| seat(cluster, if unstated { 1 } else { weight }, 0))
+        .zip(&weights)
+        .map(|(candidate, &weight)| seat(candidate, if unstated { 1 } else { weight }, 0))
         .collect();
-    let later_name_wins = later_name_wins(&spec.resource.uid);
+    let later_name_wins = later_name_wins(&input.spec.resource.uid);
     let parties: Vec<Party<'_>> = seats
         .iter()
         .map(|s| Party {
@@ -140,16 +181,13 @@ fn static_weight(
             votes: s.weight,
         })
         .collect();
-    let won = webster(spec.replicas, &parties, later_name_wins);
+    let replicas = input.spec.replicas;
+    let won = webster(replicas, &parties, later_name_wins);
     for (seat, replicas) in seats.iter_mut().zip(won) {
         seat.replicas = replicas;
     }
-    settle(
-        DivisionKind::StaticWeight,
-        spec.replicas,
-        later_name_wins,
-        seats,
-    )
+    let kind = DivisionKind::StaticWeight;
+    settle(kind, None, replicas, later_name_wins, seats)
 }
 
 fn stated_weight(cluster: &Cluster, preferences: Option<&ClusterPreferences>) -> i64 {
@@ -163,21 +201,24 @@ fn stated_weight(cluster: &Cluster, preferences: Option<&ClusterPreferences>) ->
         .max(0)
 }
 
-fn seat(cluster: &Cluster, weight: i64, replicas: i32) -> Seat {
+fn seat(candidate: &Candidate<'_>, weight: i64, replicas: i32) -> Seat {
     Seat {
-        cluster: cluster.metadata.name.clone(),
+        cluster: candidate.name().to_owned(),
         weight,
+        kept: 0,
         replicas,
     }
 }
 
-/// Sorts by name, so that a result never differs from an equal one by order.
+/// Sorts by name, so that a result never differs from an equal one by order, and drops shares of
+/// nothing.
 fn settle(
     kind: DivisionKind,
+    mode: Option<Mode>,
     replicas: i32,
     later_name_wins: bool,
     mut seats: Vec<Seat>,
-) -> (Vec<TargetCluster>, Division) {
+) -> Divided {
     seats.sort_by(|a, b| a.cluster.cmp(&b.cluster));
     let clusters = seats
         .iter()
@@ -190,20 +231,23 @@ fn settle(
         .collect();
     let division = Division {
         kind,
+        mode,
         replicas,
         later_name_wins,
         seats,
     };
-    (clusters, division)
+    Divided {
+        clusters,
+        divisions: vec![division],
+    }
 }
 
 /// Adds the candidates that got nothing, with 0 replicas.
-fn add_empty(clusters: &mut Vec<TargetCluster>, candidates: &[&Cluster]) {
+fn add_empty(clusters: &mut Vec<TargetCluster>, candidates: &[Candidate<'_>]) {
     for candidate in candidates {
-        let name = &candidate.metadata.name;
-        if !clusters.iter().any(|c| &c.name == name) {
+        if !clusters.iter().any(|c| c.name == candidate.name()) {
             clusters.push(TargetCluster {
-                name: name.clone(),
+                name: candidate.name().to_owned(),
                 ..TargetCluster::default()
             });
         }

@@ -2,10 +2,12 @@
 //! cluster, and the arithmetic of the division. Small values that the command line shows.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+
+use super::select::Region;
 
 /// The whole account of one decision.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +38,8 @@ pub enum Trigger {
     Suspended,
     /// Not decided: nothing that matters changed.
     NothingChanged,
+    /// It was never decided before.
+    NeverDecided,
     /// The placement differs from the one last applied.
     PlacementChanged,
     /// The replicas of the result do not add up to what is wanted.
@@ -68,6 +72,7 @@ impl fmt::Display for Trigger {
             Self::NoPlacement => "not decided: the binding has no placement",
             Self::Suspended => "not decided: scheduling is suspended",
             Self::NothingChanged => "not decided: nothing that matters changed",
+            Self::NeverDecided => "decided: for the first time",
             Self::PlacementChanged => "decided: the placement changed",
             Self::ReplicasChanged => "decided: the replicas wanted changed",
             Self::RescheduleTriggered => "decided: a fresh placement was asked for",
@@ -87,10 +92,24 @@ pub struct Attempt {
     pub affinity_name: String,
     /// What the filters said, one per cluster, sorted by name.
     pub verdicts: Vec<Verdict>,
-    /// How replicas were divided; absent when they were not.
-    pub division: Option<Division>,
+    /// Which of the clusters that fit were not chosen; empty where all are used.
+    pub selection: Selection,
+    /// How replicas were divided, one per overflow tier; empty when the run did not get there.
+    pub divisions: Vec<Division>,
     /// How the run ended.
     pub result: AttemptResult,
+}
+
+impl Attempt {
+    pub(super) fn new(affinity_name: &str) -> Self {
+        Self {
+            affinity_name: affinity_name.to_owned(),
+            verdicts: Vec::new(),
+            selection: Selection::default(),
+            divisions: Vec::new(),
+            result: AttemptResult::Decided,
+        }
+    }
 }
 
 /// How a run ended.
@@ -158,6 +177,30 @@ pub enum Code {
     ApiNotServed,
     /// It lacks a property that replicas are spread by.
     PropertyMissing,
+    /// It fits, but its region is not used.
+    RegionLeftOut,
+    /// It fits, but enough clusters are used already.
+    EnoughClusters,
+}
+
+/// What spread constraints did.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Selection {
+    /// Clusters that fit and are not used, sorted by name.
+    pub left_out: Vec<LeftOut>,
+    /// Regions, sorted by name; empty unless regions are chosen.
+    pub regions: Vec<Region>,
+}
+
+/// A cluster that fits and is not used.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LeftOut {
+    /// Name of the cluster.
+    pub cluster: String,
+    /// Why.
+    pub code: Code,
 }
 
 /// The arithmetic of a division.
@@ -166,6 +209,8 @@ pub enum Code {
 pub struct Division {
     /// The rule.
     pub kind: DivisionKind,
+    /// What was divided, where the rule looks at room.
+    pub mode: Option<Mode>,
     /// Replicas to give out.
     pub replicas: i32,
     /// Whether a draw goes to the later name (it depends on the template's UID).
@@ -181,8 +226,27 @@ pub enum DivisionKind {
     Duplicated,
     /// By weights that the placement states.
     StaticWeight,
+    /// By room.
+    DynamicWeight,
+    /// By room, among as few clusters as can hold all.
+    Aggregated,
     /// Not divided: the kind has no replicas, or several components.
     Undivided,
+}
+
+/// What a division by room divides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Mode {
+    /// Nothing: the previous result has the right sum.
+    Unchanged,
+    /// What is added, by room.
+    ScaleUp,
+    /// All, by the previous result.
+    ScaleDown,
+    /// All, by room, as if nothing were placed.
+    Fresh,
+    /// Nothing: earlier tiers hold all.
+    NotReached,
 }
 
 /// One cluster's share.
@@ -191,8 +255,10 @@ pub enum DivisionKind {
 pub struct Seat {
     /// Name of the cluster.
     pub cluster: String,
-    /// Its weight.
+    /// Its weight; 0 = it did not take part.
     pub weight: i64,
+    /// Replicas it kept whatever the division.
+    pub kept: i32,
     /// Replicas it gets.
     pub replicas: i32,
 }
@@ -210,9 +276,8 @@ impl fmt::Display for Attempt {
             writeln!(f, "affinity term {}", self.affinity_name)?;
         }
         self.verdicts.iter().try_for_each(|v| v.fmt(f))?;
-        if let Some(division) = &self.division {
-            division.fmt(f)?;
-        }
+        self.selection.fmt(f)?;
+        self.divisions.iter().try_for_each(|d| d.fmt(f))?;
         match &self.result {
             AttemptResult::Decided => Ok(()),
             AttemptResult::NoFit { message } | AttemptResult::Unschedulable { message } => {
@@ -238,34 +303,80 @@ impl fmt::Display for Verdict {
     }
 }
 
+impl fmt::Display for Selection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for region in &self.regions {
+            let Region { name, score, .. } = region;
+            let used = if region.chosen { "used" } else { "not used" };
+            writeln!(f, "  region {name}: score {score}, {used}")?;
+        }
+        for left_out in &self.left_out {
+            let why = match left_out.code {
+                Code::RegionLeftOut => "its region is not used",
+                _ => "enough clusters are used",
+            };
+            writeln!(f, "  {}: not chosen, {why}", left_out.cluster)?;
+        }
+        Ok(())
+    }
+}
+
 impl fmt::Display for Division {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let replicas = self.replicas;
         match self.kind {
             DivisionKind::Undivided => return writeln!(f, "not divided"),
-            DivisionKind::Duplicated => {
-                return writeln!(f, "{} replicas in every cluster", self.replicas);
-            }
-            DivisionKind::StaticWeight => {
-                writeln!(f, "{} replicas by static weight", self.replicas)?;
-            }
+            DivisionKind::Duplicated => return writeln!(f, "{replicas} replicas in every cluster"),
+            DivisionKind::StaticWeight => write!(f, "{replicas} replicas by static weight")?,
+            DivisionKind::DynamicWeight => write!(f, "{replicas} replicas by room")?,
+            DivisionKind::Aggregated => write!(f, "{replicas} replicas by room in few clusters")?,
         }
-        for seat in &self.seats {
-            let Seat {
-                cluster,
-                weight,
-                replicas,
-            } = seat;
-            writeln!(f, "  {cluster}: weight {weight} -> {replicas}")?;
+        match self.mode {
+            None => writeln!(f)?,
+            Some(Mode::Unchanged) => writeln!(f, ": as before")?,
+            Some(Mode::ScaleUp) => writeln!(f, ": what is added")?,
+            Some(Mode::ScaleDown) => writeln!(f, ": all, in proportion to before")?,
+            Some(Mode::Fresh) => writeln!(f, ": all afresh")?,
+            Some(Mode::NotReached) => writeln!(f, ": earlier tiers hold all")?,
         }
-        let mut equal: BTreeMap<i64, Vec<i32>> = BTreeMap::new();
-        for seat in &self.seats {
-            equal.entry(seat.weight).or_default().push(seat.replicas);
-        }
-        let drawn = equal.values().any(|r| r.iter().min() != r.iter().max());
-        match (drawn, self.later_name_wins) {
+        self.seats.iter().try_for_each(|seat| seat.fmt(f))?;
+        match (self.has_draw(), self.later_name_wins) {
             (false, _) => Ok(()),
             (true, true) => writeln!(f, "  a draw goes to the later name"),
             (true, false) => writeln!(f, "  a draw goes to the earlier name"),
+        }
+    }
+}
+
+impl Division {
+    /// Whether equal weights got unequal shares.
+    fn has_draw(&self) -> bool {
+        let mut shares: BTreeMap<i64, BTreeSet<i32>> = BTreeMap::new();
+        for seat in self.seats.iter().filter(|seat| seat.weight > 0) {
+            let share = seat.replicas - seat.kept;
+            shares.entry(seat.weight).or_default().insert(share);
+        }
+        shares.values().any(|shares| shares.len() > 1)
+    }
+}
+
+impl fmt::Display for Seat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            cluster,
+            weight,
+            kept,
+            replicas,
+        } = self;
+        match kept {
+            0 => writeln!(f, "  {cluster}: weight {weight} -> {replicas}"),
+            kept => {
+                let more = replicas - kept;
+                writeln!(
+                    f,
+                    "  {cluster}: weight {weight} -> {kept} + {more} = {replicas}"
+                )
+            }
         }
     }
 }

@@ -56,3 +56,32 @@ fn days(year: i64, month: i64, day: i64) -> i64 {
     let day_of_year = (153 * month_from_march + 2) / 5 + day - 1;
     year * 365 + year / 4 - year / 100 + year / 400 + day_of_year - 719_468
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{is_after, parse};
+
+    #[test]
+    fn times_are_read_and_compared() {
+        let cases = [
+            ("1970-01-01T00:00:00Z", Some((0, 0))),
+            ("2000-03-01T00:00:00Z", Some((951_868_800, 0))),
+            ("2024-02-29T12:30:15.5Z", Some((1_709_209_815, 500_000_000))),
+            ("2026-01-01T01:00:00+01:00", Some((1_767_225_600, 0))),
+            ("2025-12-31T18:30:00-05:30", Some((1_767_225_600, 0))),
+            ("1969-12-31T23:59:59z", Some((-1, 0))),
+            ("2026-01-01", None),
+            ("2026-01-01T00:00:00", None),
+            ("2026-01-01T00:00Z", None),
+            ("2026-01-01T00:00:00.1.2Z", None),
+            ("soon", None),
+            ("", None),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(parse(text), expected, "{text}");
+        }
+        assert!(is_after("2026-01-01T00:00:00.1Z", "2026-01-01T00:00:00Z"));
+        assert!(!is_after("2026-01-01T00:00:00Z", "2026-01-01T00:00:00Z"));
+        assert!(!is_after("soon", "2026-01-01T00:00:00Z"));
+    }
+}

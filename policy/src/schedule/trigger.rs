@@ -19,10 +19,10 @@ pub(super) fn reason_to_decide(view: &ScheduleView<'_>) -> Trigger {
         return Trigger::Suspended;
     }
     let observed_term = view.status.scheduler_observed_affinity_name.as_str();
-    let changed = view
-        .applied_placement
-        .is_none_or(|applied| placement_changed(placement, applied, observed_term));
-    if changed {
+    let Some(applied) = view.applied_placement else {
+        return Trigger::NeverDecided;
+    };
+    if placement_changed(placement, applied, observed_term) {
         Trigger::PlacementChanged
     } else if replicas_changed(spec, placement) {
         Trigger::ReplicasChanged

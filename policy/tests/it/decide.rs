@@ -1,5 +1,6 @@
 //! Matching and scheduling: what reports say to people, and what holds for any input.
 
+mod arithmetic;
 mod claims;
 mod properties;
 mod why_not;
@@ -48,16 +49,20 @@ pub(crate) fn decide_again(
     clusters: &[Cluster],
 ) -> (Outcome, Report) {
     let clusters: Vec<&Cluster> = clusters.iter().collect();
-    let view = ScheduleView {
+    decide_view(&ScheduleView {
         spec,
         status,
         applied_placement,
         clusters: &clusters,
         estimates: None,
         options: ScheduleOptions::default(),
-    };
-    let (outcome, report) = schedule(&view);
-    let broken = flotilla_policy::check::schedule(&view, &outcome, &report);
+    })
+}
+
+/// Decides, and checks every invariant.
+pub(crate) fn decide_view(view: &ScheduleView<'_>) -> (Outcome, Report) {
+    let (outcome, report) = schedule(view);
+    let broken = flotilla_policy::check::schedule(view, &outcome, &report);
     assert_eq!(broken, [], "{outcome:?}\n{report}");
     (outcome, report)
 }

@@ -15,6 +15,7 @@ mod prune;
 mod quantity;
 mod render;
 mod schedule;
+mod select;
 
 use std::fs::File;
 use std::io::Read;

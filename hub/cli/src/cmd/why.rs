@@ -290,7 +290,10 @@ fn show_clusters(text: &mut String, report: &Report) {
         for line in table(&["CLUSTER", "FITS", "WHY NOT"], &rows).lines() {
             put(text, line);
         }
-        if let Some(division) = &attempt.division {
+        for line in attempt.selection.to_string().lines() {
+            put(text, line);
+        }
+        for division in &attempt.divisions {
             show_division(text, division);
         }
     }

@@ -122,7 +122,7 @@ fn a_division_shows_its_arithmetic() {
         &mk_spec(8, placement),
         &clusters,
         expect![[r#"
-            decided: the placement changed
+            decided: for the first time
               m1: fits
               m2: fits
               m3: fits
@@ -149,7 +149,7 @@ fn all_reasons_are_shown_and_the_first_one_counts() {
         &mk_spec(8, placement),
         &clusters,
         expect![[r#"
-            decided: the placement changed
+            decided: for the first time
               m0: cluster is being deleted
               m1: cluster(s) did not match the placement cluster affinity constraint [ClusterAffinity]
               m1: cluster(s) had untolerated taint {a:NoExecute} [TaintToleration]
@@ -180,7 +180,7 @@ fn terms_are_tried_in_order_and_never_backwards() {
         &spec,
         &clusters,
         expect![[r#"
-            decided: the placement changed
+            decided: for the first time
             affinity term near
               m1: cluster(s) had untolerated taint {a:NoSchedule} [TaintToleration]
               m2: cluster(s) did not match the placement cluster affinity constraint [ClusterAffinity]

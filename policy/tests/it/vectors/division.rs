@@ -2,36 +2,35 @@
 
 use std::collections::BTreeMap;
 
-use flotilla_policy::api::{BindingSpec, Cluster};
-use flotilla_policy::schedule::ScheduleOptions;
-use flotilla_policy::schedule::divide::divide;
+use flotilla_policy::api::{BindingSpec, Cluster, ClusterAffinityTerm, Placement};
+use flotilla_policy::schedule::candidate::{Candidate, candidates};
+use flotilla_policy::schedule::divide::{DivideInput, divide};
+use flotilla_policy::schedule::select::select;
 use serde_json::{Value, json};
 
 use super::{Rule, check, is_set, same, typed};
 
 const RULES: &[Rule] = &[
     Rule {
-        name: "not in this slice: spreadConstraints",
-        reason: "choosing among clusters that fit is not built yet",
-        applies: |input| is_set(input, "/binding/spec/placement/spreadConstraints"),
-    },
-    Rule {
-        name: "not in this slice: replicaDivisionPreference Aggregated",
-        reason: "division by estimates is not built yet",
-        applies: |input| strategy(input)["replicaDivisionPreference"] == json!("Aggregated"),
-    },
-    Rule {
-        name: "not in this slice: dynamicWeight",
-        reason: "division by estimates is not built yet",
+        name: "not in this slice: components per cluster",
+        reason: "the gate for several pod templates is off by default, and not built yet",
         applies: |input| {
-            strategy(input)["weightPreference"]["dynamicWeight"] == json!("AvailableReplicas")
+            input["featureGates"]["MultiplePodTemplatesScheduling"] == json!(true)
+                && is_set(input, "/binding/spec/components")
+        },
+    },
+    Rule {
+        name: "sums of room do not wrap",
+        reason: "there they are 32 bits wide, so that much room can look like none",
+        applies: |input| {
+            let spec: BindingSpec = typed(input, "/binding/spec");
+            let estimators: Vec<BTreeMap<String, i64>> = typed(input, "/estimators");
+            let rooms = estimators.iter().flat_map(BTreeMap::values);
+            spec.replicas == 0 && spec.reschedule_triggered_at.is_some()
+                || rooms.sum::<i64>() > i64::from(i32::MAX)
         },
     },
 ];
-
-fn strategy(input: &Value) -> &Value {
-    &input["binding"]["spec"]["placement"]["replicaScheduling"]
-}
 
 #[test]
 fn divisions_agree() {
@@ -43,14 +42,27 @@ fn judge(input: &Value, out: &Value) -> Result<(), String> {
     let clusters: Vec<Cluster> = typed(input, "/clusters");
     let clusters: Vec<&Cluster> = clusters.iter().collect();
     let spec: BindingSpec = typed(input, "/binding/spec");
-    let options = ScheduleOptions {
+    let placement = spec.placement.clone().unwrap_or_default();
+    let term = term(input, &placement);
+    let candidates = candidates(&spec, term, &clusters, &estimates(input));
+    let (chosen, _) = select(&spec, &placement, &candidates)?;
+    same("candidates", &shown(&chosen), &typed(out, "/candidates"))?;
+
+    let triggered: String = typed(input, "/binding/spec/rescheduleTriggeredAt");
+    let last: String = typed(input, "/binding/status/lastScheduledTime");
+    let division = DivideInput {
+        spec: &spec,
+        placement: &placement,
+        // Both are written in UTC and whole seconds.
+        fresh: !last.is_empty() && triggered > last,
+        tiered: term.is_some_and(|t| !t.overflow_affinities.is_empty()),
         empty_workload_propagation: typed(input, "/enableEmptyWorkloadPropagation"),
     };
-    let placement = spec.placement.clone().unwrap_or_default();
-    match divide(&spec, &placement, &clusters, options) {
-        Ok((clusters, _)) => {
+    match divide(&division, &chosen) {
+        Ok(divided) => {
             same("error", &Value::Null, &out["error"])?;
-            let ours: BTreeMap<&str, Value> = clusters
+            let ours: BTreeMap<&str, Value> = divided
+                .clusters
                 .iter()
                 .map(|c| (c.name.as_str(), json!(c)))
                 .collect();
@@ -66,6 +78,45 @@ fn judge(input: &Value, out: &Value) -> Result<(), String> {
             )
         }
     }
+}
+
+pub(super) fn term<'a>(input: &Value, placement: &'a Placement) -> Option<&'a ClusterAffinityTerm> {
+    let name: String = typed(input, "/binding/status/schedulerObservingAffinityName");
+    placement
+        .cluster_affinities
+        .iter()
+        .find(|t| t.affinity_name == name)
+}
+
+/// The least of what estimators say; -1 says nothing.
+pub(super) fn estimates(input: &Value) -> BTreeMap<String, i32> {
+    let estimators: Vec<BTreeMap<String, i32>> = typed(input, "/estimators");
+    let mut least = BTreeMap::new();
+    for (name, room) in estimators
+        .into_iter()
+        .flatten()
+        .filter(|(_, room)| *room >= 0)
+    {
+        let entry = least.entry(name).or_insert(room);
+        *entry = room.min(*entry);
+    }
+    least
+}
+
+fn shown(candidates: &[Candidate<'_>]) -> Vec<Value> {
+    candidates
+        .iter()
+        .map(|c| {
+            let mut shown = json!({
+                "name": c.name(), "score": c.score,
+                "allocatableReplicas": c.allocatable, "availableReplicas": c.available,
+            });
+            if c.tier > 0 {
+                shown["overflowOrder"] = json!(c.tier);
+            }
+            shown
+        })
+        .collect()
 }
 
 /// Zero replicas are written out there, and left out by us.

@@ -3,34 +3,34 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use flotilla_policy::api::{BindingSpec, BindingStatus, Cluster, Placement};
+use flotilla_policy::api::{BindingSpec, BindingStatus, Cluster, Placement, ResourceList};
 use flotilla_policy::check as invariants;
 use flotilla_policy::schedule::{
-    AttemptResult, Outcome, Report, ScheduleOptions, ScheduleView, schedule,
+    AttemptResult, Outcome, Report, ScheduleOptions, ScheduleView, schedule, verdicts,
 };
 use serde_json::{Value, json};
 
 use super::division::by_name;
-use super::{Rule, check, is_set, same, typed};
+use super::{Rule, check, same, typed};
 
 const APPLIED: &str = "/binding/metadata/annotations/policy.karmada.io~1applied-placement";
 
 const RULES: &[Rule] = &[
     Rule {
-        name: "not in this slice: spreadConstraints",
-        reason: "choosing among clusters that fit is not built yet",
-        applies: |input| is_set(input, "/binding/spec/placement/spreadConstraints"),
-    },
-    Rule {
-        name: "not in this slice: replicaDivisionPreference Aggregated",
-        reason: "division by estimates is not built yet",
-        applies: |input| strategy(input)["replicaDivisionPreference"] == json!("Aggregated"),
-    },
-    Rule {
-        name: "not in this slice: dynamicWeight",
-        reason: "division by estimates is not built yet",
+        name: "a cluster fails several filters",
+        reason: "the first filter in our list counts; there, their order is drawn per process",
         applies: |input| {
-            strategy(input)["weightPreference"]["dynamicWeight"] == json!("AvailableReplicas")
+            let clusters: Vec<Cluster> = typed(input, "/clusters");
+            let clusters: Vec<&Cluster> = clusters.iter().collect();
+            let spec: BindingSpec = typed(input, "/binding/spec");
+            let terms: Vec<Value> = typed(input, "/binding/spec/placement/clusterAffinities");
+            let names = terms
+                .iter()
+                .map(|t| t["affinityName"].as_str().unwrap_or(""));
+            names.chain([""]).any(|name| {
+                let verdicts = verdicts(&spec, name, &clusters);
+                verdicts.iter().any(|v| v.rejections.len() > 1)
+            })
         },
     },
     Rule {
@@ -48,10 +48,6 @@ const RULES: &[Rule] = &[
     },
 ];
 
-fn strategy(input: &Value) -> &Value {
-    &input["binding"]["spec"]["placement"]["replicaScheduling"]
-}
-
 #[test]
 fn passes_agree() {
     let committed = include_bytes!("../../vectors/schedule.jsonl.gz");
@@ -66,12 +62,13 @@ fn judge(input: &Value, out: &Value) -> Result<(), String> {
     let applied: Option<Placement> = input.pointer(APPLIED).map(|text| {
         serde_json::from_str(text.as_str().expect("an annotation is text")).expect("a placement")
     });
+    let estimates = estimates(&clusters, &spec);
     let view = ScheduleView {
         spec: &spec,
         status: &status,
         applied_placement: applied.as_ref(),
         clusters: &clusters,
-        estimates: None,
+        estimates: Some(&estimates),
         options: ScheduleOptions {
             empty_workload_propagation: typed(input, "/enableEmptyWorkloadPropagation"),
         },
@@ -92,12 +89,46 @@ fn judge(input: &Value, out: &Value) -> Result<(), String> {
     judge_binding(&spec, &status, &outcome, &out["binding"])
 }
 
+/// Room by pods and CPU: all that these cases state.
+fn estimates(clusters: &[&Cluster], spec: &BindingSpec) -> BTreeMap<String, i32> {
+    let request = spec
+        .replica_requirements
+        .as_ref()
+        .map_or(0, |r| milli(&r.resource_request, "cpu"));
+    clusters
+        .iter()
+        .map(|cluster| {
+            let summary = cluster.status.resource_summary.clone().unwrap_or_default();
+            let free =
+                |name: &str| milli(&summary.allocatable, name) - milli(&summary.allocated, name);
+            let by_cpu = if request > 0 {
+                free("cpu") / request
+            } else {
+                i64::MAX
+            };
+            let room = by_cpu.min(free("pods") / 1000).max(0);
+            (
+                cluster.metadata.name.clone(),
+                i32::try_from(room).expect("small numbers"),
+            )
+        })
+        .collect()
+}
+
+fn milli(list: &ResourceList, name: &str) -> i64 {
+    let text = list.get(name).map_or("0", String::as_str);
+    match text.strip_suffix('m') {
+        Some(milli) => milli.parse().expect("a number"),
+        None => 1000 * text.parse::<i64>().expect("a number"),
+    }
+}
+
 /// Affinity name of each run and its result: `ok`, or the class of the error.
 fn attempts(outcome: &Outcome, report: &Report) -> Vec<(String, String)> {
     let class = |result: &AttemptResult| match result {
         AttemptResult::Decided => "ok".to_owned(),
         AttemptResult::NoFit { .. } => "no-fit".to_owned(),
-        AttemptResult::Unschedulable { .. } => "unschedulable".to_owned(),
+        AttemptResult::Unschedulable { message } => class_of(message).to_owned(),
         AttemptResult::Needs => format!("{outcome:?}"),
     };
     report
@@ -105,6 +136,21 @@ fn attempts(outcome: &Outcome, report: &Report) -> Vec<(String, String)> {
         .iter()
         .map(|a| (a.affinity_name.clone(), class(&a.result)))
         .collect()
+}
+
+fn class_of(message: &str) -> &'static str {
+    let classes = [
+        ("are not enough to schedule", "unschedulable"),
+        ("feasible clusters is less", "min-clusters"),
+        ("feasible region is less", "min-regions"),
+        (
+            "less than the cluster spreadConstraint",
+            "no-region-combination",
+        ),
+        ("no enough resource", "not-enough-resource"),
+    ];
+    let found = classes.iter().find(|(text, _)| message.contains(text));
+    found.map_or("unknown", |(_, class)| class)
 }
 
 fn expected_attempts(out: &Value) -> Vec<(String, String)> {

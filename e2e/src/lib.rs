@@ -2,6 +2,7 @@
 //!
 //! Nothing depends on this crate.
 
+pub mod bench;
 pub mod demo;
 pub mod multicall;
 pub mod real;

@@ -8,10 +8,12 @@ mod door;
 mod hub;
 mod member;
 mod objects;
+mod tap;
 
 pub use hub::Hub;
-pub use member::{Member, MemberSpec};
+pub use member::{AGENT_USER, Member, MemberSpec};
 pub use objects::{Kind, Name, Objects};
+pub use tap::{Passed, Tap};
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use flotilla_hub::rbac;
 
-use super::WorldError;
+use super::{Tap, WorldError};
 use crate::multicall;
 use crate::real::{ControlPlane, NotYet, PortLease, Process, ProcessSpec, Workdir, eventually};
 
@@ -17,6 +17,7 @@ pub struct Hub {
     fleet: PortLease,
     metrics: PortLease,
     _webhook: PortLease,
+    tap: Tap,
 }
 
 impl Hub {
@@ -29,6 +30,10 @@ impl Hub {
         let (fleet, metrics, webhook) =
             (PortLease::take()?, PortLease::take()?, PortLease::take()?);
         let kubeconfig = door.kubeconfig_for(rbac::HUB_NAME, &[])?;
+        let listen = std::net::SocketAddr::from(([127, 0, 0, 1], fleet.port()));
+        let tap = Tap::start(listen)
+            .await
+            .map_err(WorldError::io("start the tap"))?;
         let (program, first) = multicall::hub().map_err(WorldError::io("find this program"))?;
         let local = |port: &PortLease| format!("127.0.0.1:{}", port.port());
         let args = [
@@ -36,7 +41,7 @@ impl Hub {
             "serve".to_owned(),
             format!("--kubeconfig={}", kubeconfig.display()),
             format!("--fleet-listen={}", local(&fleet)),
-            format!("--fleet-address={}", local(&fleet)),
+            format!("--fleet-address={}", tap.address()),
             format!("--webhook-listen={}", local(&webhook)),
             format!("--metrics-listen={}", local(&metrics)),
             format!("--identity={name}"),
@@ -54,6 +59,7 @@ impl Hub {
             fleet,
             metrics,
             _webhook: webhook,
+            tap,
         })
     }
 
@@ -63,7 +69,13 @@ impl Hub {
         &self.process
     }
 
-    /// Where agents dial.
+    /// What passed between it and the agents.
+    #[must_use]
+    pub fn tap(&self) -> &Tap {
+        &self.tap
+    }
+
+    /// Where it listens; agents dial the tap before it.
     #[must_use]
     pub fn fleet_address(&self) -> String {
         format!("127.0.0.1:{}", self.fleet.port())

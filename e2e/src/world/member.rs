@@ -9,6 +9,9 @@ use crate::real::{
     ControlPlane, FakeKubelet, KubeletOptions, NodeSpec, Options, PortLease, Process, ProcessSpec,
 };
 
+/// User that an agent is in its member.
+pub const AGENT_USER: &str = "flotilla-agent";
+
 /// A member as a test describes it.
 #[derive(Clone, Debug)]
 pub struct MemberSpec {
@@ -146,12 +149,13 @@ impl Member {
         admin_port: u16,
     ) -> Result<Process, WorldError> {
         let (program, first) = multicall::agent().map_err(WorldError::io("find this program"))?;
+        let kubeconfig = self.plane.kubeconfig_for(AGENT_USER, &["system:masters"])?;
         let data = self.plane.directory().join(format!("{name}-data"));
         let args = [
             first.to_owned(),
             "run".to_owned(),
             format!("--join-file={}", join_file.display()),
-            format!("--kubeconfig={}", self.plane.kubeconfig().display()),
+            format!("--kubeconfig={}", kubeconfig.display()),
             format!("--data-dir={}", data.display()),
             format!("--admin=127.0.0.1:{admin_port}"),
             format!("--identity={name}"),

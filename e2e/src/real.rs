@@ -16,7 +16,7 @@ mod process;
 mod wait;
 mod workdir;
 
-pub use assets::{Assets, BUILD_COMMAND};
+pub use assets::{Assets, BUILD_COMMAND, can_run};
 pub use audit::{AuditCounts, AuditEvent, AuditKey, AuditLog, AuditMark};
 pub use control_plane::{Component, ControlPlane, Options, Role};
 pub use kubelet::{Delays, FakeKubelet, KubeletOptions, NodeSpec, PodBehaviour, PodSelector};

@@ -5,7 +5,11 @@
 //! is an error that says which command builds it.
 
 use super::RealError;
-use std::path::{Path, PathBuf};
+use std::{
+    io::Write as _,
+    path::{Path, PathBuf},
+    sync::Once,
+};
 
 /// The command that builds the programs, run from the workspace's root.
 pub const BUILD_COMMAND: &str = "bash e2e/kubernetes/build.sh";
@@ -69,6 +73,26 @@ impl Assets {
     pub fn kubectl(&self) -> PathBuf {
         self.directory.join("kubectl")
     }
+}
+
+/// Whether tests of the real tier can run here. One that cannot is not silent: it prints one line
+/// per test process, past the capture of test output, and fails where `CI` is set.
+pub fn can_run() -> bool {
+    static SAID: Once = Once::new();
+    let Err(error) = Assets::find() else {
+        return true;
+    };
+    SAID.call_once(|| {
+        let line = format!("not run: real control planes (run {BUILD_COMMAND})");
+        if writeln!(std::io::stderr(), "{line}").is_err() {
+            tracing::warn!("{line}");
+        }
+    });
+    assert!(
+        std::env::var_os("CI").is_none(),
+        "the real tier must run in CI: {error}"
+    );
+    false
 }
 
 fn workspace_root() -> PathBuf {

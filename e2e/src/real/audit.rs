@@ -213,7 +213,7 @@ impl fmt::Display for AuditCounts {
             count,
         ) in self.iter()
         {
-            writeln!(f, "{count:>7}  {verb:<8} {resource:<40} {user}")?;
+            writeln!(f, "{count:<7} {verb:<8} {resource:<40} {user}")?;
         }
         Ok(())
     }
@@ -300,5 +300,68 @@ impl RawObject {
             }
         }
         resource
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::real::Workdir;
+    use expect_test::expect;
+    use serde_json::json;
+    use std::{fs, io::Write as _};
+
+    fn mk_line(stage: &str, verb: &str, path: &str, extra: serde_json::Value) -> String {
+        let mut event = json!({
+            "stage": stage, "verb": verb, "requestURI": path, "user": {"username": "agent"},
+        });
+        let fields = extra.as_object().unwrap().clone();
+        event.as_object_mut().unwrap().extend(fields);
+        format!("{event}\n")
+    }
+
+    #[test]
+    fn counts_whole_requests_between_marks() {
+        let workdir = Workdir::create("audit").unwrap();
+        let log = AuditLog::new(workdir.path().join("audit.log"));
+        let nothing_yet = log.mark().unwrap();
+        let status = json!({"objectRef": {
+            "resource": "deployments", "apiGroup": "apps", "subresource": "status",
+        }});
+        let pods = json!({"objectRef": {"resource": "pods"}});
+        let before = mk_line("ResponseComplete", "patch", "/x", status.clone());
+        fs::write(log.path(), &before).unwrap();
+        let start = log.mark().unwrap();
+
+        let review = json!({"objectRef": {"resource": "tokenreviews"}});
+        let mut file = fs::File::options().append(true).open(log.path()).unwrap();
+        for line in [
+            mk_line("ResponseStarted", "watch", "/x", pods.clone()),
+            mk_line("ResponseComplete", "watch", "/x", pods),
+            mk_line("ResponseComplete", "create", "/x", review),
+            mk_line("ResponseComplete", "get", "/readyz?verbose", json!({})),
+            mk_line("ResponseComplete", "patch", "/x", status),
+            before[..20].to_owned(),
+        ] {
+            file.write_all(line.as_bytes()).unwrap();
+        }
+        let end = log.mark().unwrap();
+        let counts = log.between(start, end).unwrap();
+        assert_eq!(counts, log.since(start).unwrap());
+        assert_eq!((counts.total(), counts.writes()), (4, 1));
+        assert_eq!(
+            counts
+                .by_user("agent")
+                .of("patch", "deployments.apps/status"),
+            1
+        );
+        assert_eq!(log.since(nothing_yet).unwrap().total(), 5);
+        expect![[r#"
+            1       create   tokenreviews                             agent
+            1       get      /readyz                                  agent
+            1       patch    deployments.apps/status                  agent
+            1       watch    pods                                     agent
+        "#]]
+        .assert_eq(&counts.to_string());
     }
 }

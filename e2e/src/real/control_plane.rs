@@ -7,16 +7,15 @@
 
 mod backup;
 mod flags;
+mod layout;
 
 use super::{
     Assets, AuditLog, NotYet, PortLease, Process, ProcessSpec, RealError, Workdir, certs::Pki,
     eventually,
 };
 use k8s_openapi::api::core::v1::ServiceAccount;
-use kube::{
-    Api, Client, Config,
-    config::{KubeConfigOptions, Kubeconfig},
-};
+use kube::{Api, Client};
+use layout::{Layout, MASTERS, client_of};
 use std::{
     fmt,
     path::{Path, PathBuf},
@@ -26,7 +25,6 @@ use std::{
 
 /// Generous, because many control planes may start at once on two cores.
 const START_DEADLINE: Duration = Duration::from_secs(240);
-const MASTERS: &str = "system:masters";
 
 /// What a control plane is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,7 +109,7 @@ pub struct ControlPlane {
     controller_manager: Process,
     api: Process,
     etcd: Process,
-    layout: flags::Layout,
+    layout: Layout,
     pki: Pki,
     assets: Assets,
     admin_kubeconfig: PathBuf,
@@ -148,7 +146,7 @@ impl ControlPlane {
 
     /// The API server's URL.
     pub fn server(&self) -> String {
-        server_url(&self.layout)
+        self.layout.server()
     }
 
     /// The certificate that the API server's own is signed with, as PEM text.
@@ -173,7 +171,8 @@ impl ControlPlane {
 
     /// Writes a kubeconfig for `user` in at most two `groups`, known by a client certificate.
     pub fn kubeconfig_for(&self, user: &str, groups: &[&str]) -> Result<PathBuf, RealError> {
-        write_kubeconfig(&self.workdir, &self.pki, &self.server(), (user, groups))
+        self.layout
+            .write_kubeconfig(&self.workdir, &self.pki, (user, groups))
     }
 
     /// A client of the administrator.
@@ -275,9 +274,9 @@ impl ControlPlane {
         let ports = [PortLease::take()?, PortLease::take()?, PortLease::take()?];
         let workdir = Workdir::create(&options.name)?;
         let pki = Pki::create(&workdir)?;
-        let layout = build_layout(&workdir, &pki, &ports)?;
-        let identity = ("admin", [MASTERS].as_slice());
-        let admin_kubeconfig = write_kubeconfig(&workdir, &pki, &server_url(&layout), identity)?;
+        let layout = Layout::write(&workdir, &pki, &ports)?;
+        let admin = ("admin", [MASTERS].as_slice());
+        let admin_kubeconfig = layout.write_kubeconfig(&workdir, &pki, admin)?;
         let logs = workdir.subdirectory("logs")?;
         let process = |component: Component, program, args| {
             Process::new(ProcessSpec {
@@ -356,59 +355,4 @@ impl Drop for ControlPlane {
             process.ask_to_end();
         }
     }
-}
-
-fn build_layout(
-    workdir: &Workdir,
-    pki: &Pki,
-    ports: &[PortLease; 3],
-) -> Result<flags::Layout, RealError> {
-    let [etcd, etcd_peer, api] = ports;
-    let mut layout = flags::Layout {
-        etcd_data: workdir.path().join("etcd"),
-        etcd_port: etcd.port(),
-        etcd_peer_port: etcd_peer.port(),
-        api_port: api.port(),
-        audit_policy: workdir.write("audit-policy.yaml", flags::AUDIT_POLICY)?,
-        audit_log: workdir.path().join("audit.log"),
-        controller_manager_kubeconfig: PathBuf::new(),
-        scheduler_config: PathBuf::new(),
-    };
-    let server = server_url(&layout);
-    // One identity for all controllers: one set of caches instead of one token per controller.
-    let controllers = ("system:kube-controller-manager", [MASTERS].as_slice());
-    layout.controller_manager_kubeconfig = write_kubeconfig(workdir, pki, &server, controllers)?;
-    let scheduler = write_kubeconfig(workdir, pki, &server, ("system:kube-scheduler", &[]))?;
-    layout.scheduler_config =
-        workdir.write("scheduler.yaml", &flags::scheduler_config(&scheduler))?;
-    Ok(layout)
-}
-
-fn server_url(layout: &flags::Layout) -> String {
-    format!("https://127.0.0.1:{}", layout.api_port)
-}
-
-fn write_kubeconfig(
-    workdir: &Workdir,
-    pki: &Pki,
-    server: &str,
-    (user, groups): (&str, &[&str]),
-) -> Result<PathBuf, RealError> {
-    let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
-    let who = std::iter::once(&user)
-        .chain(groups)
-        .copied()
-        .collect::<Vec<_>>()
-        .join("-in-");
-    let file: String = who.chars().map(plain).collect();
-    workdir.write(
-        &format!("{file}.kubeconfig"),
-        &pki.kubeconfig(server, user, groups)?,
-    )
-}
-
-async fn client_of(kubeconfig: &Path) -> Result<Client, RealError> {
-    let read = Kubeconfig::read_from(kubeconfig)?;
-    let config = Config::from_custom_kubeconfig(read, &KubeConfigOptions::default()).await?;
-    Client::try_from(config).map_err(RealError::api("build a client"))
 }

@@ -83,11 +83,13 @@ impl Process {
 
     /// Resident memory in KiB, 0 when it does not run.
     pub fn resident_kib(&self) -> u64 {
-        let Some(pid) = self.pid() else { return 0 };
-        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        line.and_then(|line| line.split_whitespace().next()?.parse().ok())
-            .unwrap_or(0)
+        self.memory_kib("VmRSS:")
+    }
+
+    /// Memory in KiB that it shares with nobody, 0 when it does not run. Control planes share one
+    /// program file, so this is what one more of them costs.
+    pub fn private_kib(&self) -> u64 {
+        self.memory_kib("RssAnon:")
     }
 
     /// Where its output goes.
@@ -159,6 +161,14 @@ impl Process {
             name: self.spec.name.clone(),
             log_tail: self.log_tail(12),
         }
+    }
+
+    fn memory_kib(&self, field: &str) -> u64 {
+        let Some(pid) = self.pid() else { return 0 };
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix(field));
+        line.and_then(|line| line.split_whitespace().next()?.parse().ok())
+            .unwrap_or(0)
     }
 
     fn launch(&self) -> Result<Child, RealError> {

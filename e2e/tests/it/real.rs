@@ -2,8 +2,8 @@
 //! the loss of its API server, goes back to a backup, and leaves no process behind.
 
 use flotilla_e2e::real::{
-    Assets, ControlPlane, FakeKubelet, KubeletOptions, NotYet, Options, PodBehaviour, PodSelector,
-    Poll, RealError, eventually,
+    ControlPlane, FakeKubelet, KubeletOptions, NotYet, Options, PodBehaviour, PodSelector, Poll,
+    can_run, eventually,
 };
 use k8s_openapi::api::{
     apps::v1::Deployment,
@@ -18,22 +18,6 @@ use serde_json::json;
 use std::{path::Path, time::Duration};
 
 const DEADLINE: Duration = Duration::from_secs(60);
-
-/// Whether the real tier can run here; a skip is loud, and a failure where CI says so.
-fn can_run() -> bool {
-    match Assets::find() {
-        Ok(_) => true,
-        Err(RealError::AssetsAbsent { .. }) => {
-            eprintln!("not run: real control planes (run bash e2e/kubernetes/build.sh)");
-            assert!(
-                std::env::var_os("CI").is_none(),
-                "the real tier must run in CI"
-            );
-            false
-        }
-        Err(error) => panic!("{error}"),
-    }
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_member_runs_workloads_and_survives_its_api_server() {

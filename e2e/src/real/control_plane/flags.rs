@@ -4,9 +4,9 @@
 //! leader election and no heartbeats of its own (a quiet cluster writes nothing), caches and
 //! loops as small as the tests bear. It starts nothing.
 
-use super::{Options, Role};
+use super::{Options, Role, layout::Layout};
 use crate::real::certs::PkiFiles;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// The controllers of a store that runs no workloads.
 const FRONT_DOOR_CONTROLLERS: [&str; 8] = [
@@ -32,28 +32,6 @@ const MEMBER_CONTROLLERS: [&str; 9] = [
     "-persistentvolume-expander-controller",
     "-ttl-controller",
 ];
-
-/// Every request, once, with who, what and the answer's code but without bodies.
-pub(super) const AUDIT_POLICY: &str = "\
-apiVersion: audit.k8s.io/v1
-kind: Policy
-omitStages: [RequestReceived]
-rules:
-- level: Metadata
-";
-
-/// Places and ports that the flags refer to.
-#[derive(Debug)]
-pub(super) struct Layout {
-    pub(super) etcd_data: PathBuf,
-    pub(super) etcd_port: u16,
-    pub(super) etcd_peer_port: u16,
-    pub(super) api_port: u16,
-    pub(super) audit_policy: PathBuf,
-    pub(super) audit_log: PathBuf,
-    pub(super) controller_manager_kubeconfig: PathBuf,
-    pub(super) scheduler_config: PathBuf,
-}
 
 pub(super) fn etcd(layout: &Layout, options: &Options) -> Vec<String> {
     let client_url = format!("http://127.0.0.1:{}", layout.etcd_port);
@@ -89,6 +67,8 @@ pub(super) fn api(layout: &Layout, files: &PkiFiles, options: &Options) -> Vec<S
         "--feature-gates=APIServerIdentity=false".to_owned(),
         "--profiling=false".to_owned(),
         "--event-ttl=10m".to_owned(),
+        // Without it a stopping server waits a minute for watches that nobody asks to end.
+        "--shutdown-watch-termination-grace-period=1s".to_owned(),
         format!("--audit-policy-file={}", layout.audit_policy.display()),
         format!("--audit-log-path={}", layout.audit_log.display()),
         // Marks are offsets into one file, so the file may not be turned over.
@@ -157,17 +137,4 @@ pub(super) fn scheduler(layout: &Layout) -> Vec<String> {
         format!("--config={}", layout.scheduler_config.display()),
         "--secure-port=0".to_owned(),
     ]
-}
-
-pub(super) fn scheduler_config(kubeconfig: &Path) -> String {
-    format!(
-        "\
-apiVersion: kubescheduler.config.k8s.io/v1
-kind: KubeSchedulerConfiguration
-clientConnection: {{kubeconfig: {}, qps: 200, burst: 400}}
-leaderElection: {{leaderElect: false}}
-enableProfiling: false
-",
-        kubeconfig.display()
-    )
 }

@@ -295,8 +295,7 @@ fn print_cost(
         .plane()
         .audit()
         .between(before.member, after.member)?;
-    let member = member
-        .only(|key| key.user != "e2e" && !key.user.starts_with("system:") || key.user == "admin");
+    let member = member.by_user(AGENT_USER);
     let leases = |counts: &crate::real::AuditCounts| {
         counts.count(|key| key.resource == "leases.coordination.k8s.io" && key.is_write())
     };

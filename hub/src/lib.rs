@@ -6,9 +6,11 @@
 pub mod admission;
 pub mod app;
 pub mod config;
+pub mod controllers;
 pub mod durable;
 pub mod epochs;
 pub mod fleet;
+pub mod front_door;
 pub mod install;
 pub mod leader;
 pub mod rbac;

@@ -20,6 +20,13 @@ pub const TERM: &str = "fleet.flotilla.dev/term";
 /// Annotation of bindings: summary of the decision's report.
 pub const WHY: &str = "fleet.flotilla.dev/why";
 
+/// Annotation of Clusters, by people: `true` takes everything of the fleet off the member.
+pub const DRAIN: &str = "fleet.flotilla.dev/drain";
+/// Finalizer of Clusters: holds them until the hub has detached the member.
+pub const DETACH_FINALIZER: &str = "fleet.flotilla.dev/detach";
+/// Annotation of Removals: `true` where a person asked for the deletion, so that no brake holds it.
+pub const APPROVED: &str = "fleet.flotilla.dev/approved";
+
 /// Field manager in members.
 pub const MEMBER_FIELD_MANAGER: &str = "flotilla";
 /// Field manager at the front door.

@@ -1,0 +1,214 @@
+//! What is deleted, when, and on whose word.
+
+use std::collections::BTreeSet;
+
+use flotilla_hub::durable::{self, Key};
+use flotilla_hub::fleet::reports::Settled;
+use flotilla_hub::fleet::share::{ClusterName, Said};
+use serde_json::json;
+
+use super::world::{CONFIG_MAP, NAMESPACE, World, work};
+
+const NONE: [&str; 0] = [];
+
+fn thread() -> World {
+    let mut world = World::new();
+    world.cluster("m1");
+    world.policy("app", "pp", &["m1"]);
+    world.config_map("app", "conf", "one");
+    world.settle();
+    world.take_writes();
+    world
+}
+
+fn acknowledge(world: &World, cluster: &str) {
+    let Said::Tombstone(tombstone) = world.said(cluster, CONFIG_MAP, "app", "conf") else {
+        panic!("there is nothing to acknowledge");
+    };
+    world.index.settle(BTreeSet::from([Settled {
+        cluster: ClusterName::new(cluster),
+        id: tombstone.id,
+        made_at: tombstone.made_at,
+    }]));
+}
+
+#[test]
+fn a_deleted_template_leaves_a_removal_before_its_binding_goes() {
+    let mut world = thread();
+    world.delete(CONFIG_MAP, "app", "conf");
+    let uid = world.binding("app", "conf-configmap")["metadata"]["uid"].clone();
+    world.settle();
+    assert_eq!(
+        world.take_writes(),
+        [
+            format!("create Removal {}", uid.as_str().unwrap()),
+            "replace ResourceBinding conf-configmap".to_owned(),
+        ]
+    );
+    assert!(world.list(durable::RESOURCE_BINDING).is_empty());
+    let removal = &world.list(durable::REMOVAL)[0];
+    let entry = &removal["spec"]["entries"][0];
+    assert_eq!(entry["cluster"], "m1");
+    assert_eq!(
+        entry["workId"],
+        work("m1", CONFIG_MAP, "app", "conf").to_string()
+    );
+    let Said::Tombstone(tombstone) = world.said("m1", CONFIG_MAP, "app", "conf") else {
+        panic!("m1 must remove it");
+    };
+    assert!(!tombstone.derived, "a person deleted it");
+}
+
+#[test]
+fn an_acknowledgement_of_a_dropped_cluster_is_struck_and_renews_no_term() {
+    let mut world = thread();
+    world.cluster("m2");
+    world.policy("app", "pp", &["m2"]);
+    world.settle();
+    world.take_writes();
+    acknowledge(&world, "m1");
+    let key = flotilla_hub::front_door::keys::TemplateKey {
+        group: String::new(),
+        kind: "ConfigMap".to_owned(),
+        namespace: "app".to_owned(),
+        name: "conf".to_owned(),
+    };
+    let view = world.index.placement_view(&key);
+    let plan = flotilla_hub::controllers::placement::plan(&view, &super::world::moment(9));
+    assert!(plan.is_strike_only);
+    world.execute(&plan.writes);
+    assert_eq!(
+        world.take_writes(),
+        ["replace ResourceBinding conf-configmap"]
+    );
+    let notes = &world.binding("app", "conf-configmap")["metadata"]["annotations"];
+    assert!(notes.get("fleet.flotilla.dev/removed").is_none());
+    assert_eq!(notes["fleet.flotilla.dev/term"], "3");
+    assert!(matches!(
+        world.said("m1", CONFIG_MAP, "app", "conf"),
+        Said::Nothing
+    ));
+    world.settle();
+    assert_eq!(world.take_writes(), NONE);
+}
+
+#[test]
+fn delete_and_create_again_runs_it_again() {
+    let mut world = thread();
+    let old = world.object(CONFIG_MAP, "app", "conf")["metadata"]["uid"].clone();
+    world.delete(CONFIG_MAP, "app", "conf");
+    world.config_map("app", "conf", "two");
+    world.settle();
+    let Said::Tombstone(tombstone) = world.said("m1", CONFIG_MAP, "app", "conf") else {
+        panic!("the old one goes first");
+    };
+    assert_eq!(tombstone.template_uid, old.as_str().unwrap());
+    let new = world.object(CONFIG_MAP, "app", "conf")["metadata"]["uid"].clone();
+    assert_eq!(
+        world.binding("app", "conf-configmap")["spec"]["resource"]["uid"],
+        new
+    );
+}
+
+#[test]
+fn a_missing_template_takes_nothing_away() {
+    let mut world = thread();
+    world.delete_quietly(&Key::namespaced(CONFIG_MAP, "app", "conf"));
+    let mut again = World::over(world.door.clone());
+    again.settle();
+    assert_eq!(again.take_writes(), NONE);
+    assert_eq!(
+        again.binding("app", "conf-configmap")["spec"]["clusters"][0]["name"],
+        "m1"
+    );
+
+    // Nor does a list without it in a running hub.
+    let source = flotilla_hub::front_door::keys::Source::Templates(
+        flotilla_hub::front_door::keys::Gvk::new("v1", "ConfigMap"),
+    );
+    world.index.reset(&source, Vec::new());
+    world.settle();
+    assert_eq!(world.take_writes(), NONE);
+    assert!(matches!(
+        world.said("m1", CONFIG_MAP, "app", "conf"),
+        Said::Upsert(_)
+    ));
+}
+
+#[test]
+fn a_restored_template_removes_nothing() {
+    let mut world = thread();
+    // The store went back: the same template with another UID, its deletion never seen.
+    let mut restored = world.object(CONFIG_MAP, "app", "conf");
+    world.delete_quietly(&Key::namespaced(CONFIG_MAP, "app", "conf"));
+    restored["metadata"].as_object_mut().unwrap().remove("uid");
+    let door = world.door.clone();
+    let key = Key::namespaced(CONFIG_MAP, "app", "conf");
+    super::world::now(flotilla_hub::durable::Durable::create(
+        &*door, &key, restored,
+    ))
+    .unwrap();
+    let mut again = World::over(door);
+    again.collect_garbage();
+    again.settle();
+    assert!(again.list(durable::REMOVAL).is_empty());
+    assert_eq!(
+        again.take_writes(),
+        [
+            "replace ResourceBinding conf-configmap",
+            "create ResourceBinding conf-configmap"
+        ]
+    );
+    assert!(matches!(
+        again.said("m1", CONFIG_MAP, "app", "conf"),
+        Said::Upsert(_)
+    ));
+}
+
+#[test]
+fn a_detached_cluster_is_left_alone() {
+    let mut world = thread();
+    world.cluster("m2");
+    world.policy("app", "pp", &["m1", "m2"]);
+    world.settle();
+    world.edit(durable::CLUSTER, "", "m1", |o| {
+        o["metadata"]["finalizers"] = json!(["fleet.flotilla.dev/detach"]);
+    });
+    world.take_writes();
+    world.delete(durable::CLUSTER, "", "m1");
+    world.settle();
+    assert_eq!(
+        world.take_writes(),
+        ["replace ResourceBinding conf-configmap"]
+    );
+    let binding = world.binding("app", "conf-configmap");
+    assert_eq!(binding["spec"]["clusters"], json!([{ "name": "m2" }]));
+    assert!(
+        binding["metadata"]["annotations"]
+            .get("fleet.flotilla.dev/removed")
+            .is_none()
+    );
+    assert!(matches!(
+        world.said("m1", CONFIG_MAP, "app", "conf"),
+        Said::Nothing
+    ));
+}
+
+#[test]
+fn a_drained_cluster_removes_by_a_persons_word() {
+    let mut world = thread();
+    world.put(NAMESPACE, json!({ "metadata": { "name": "app" } }));
+    world.settle();
+    world.edit(durable::CLUSTER, "", "m1", |o| {
+        o["metadata"]["annotations"] = json!({ "fleet.flotilla.dev/drain": "true" });
+    });
+    world.settle();
+    let Said::Tombstone(tombstone) = world.said("m1", CONFIG_MAP, "app", "conf") else {
+        panic!("m1 must remove it");
+    };
+    assert!(!tombstone.derived);
+    let Said::Tombstone(tombstone) = world.said("m1", NAMESPACE, "", "app") else {
+        panic!("m1 lets go of the namespace");
+    };
+    assert!(tombstone.preserve);
+}

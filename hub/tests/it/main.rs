@@ -1,0 +1,3 @@
+//! Tests of the hub through its public surface.
+
+mod front_door;

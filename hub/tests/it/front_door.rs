@@ -3,4 +3,5 @@
 mod placement;
 mod removal;
 mod sharing;
+mod status;
 mod world;

@@ -7,4 +7,46 @@ pub mod aggregation;
 pub mod clusters;
 pub mod driver;
 pub mod placement;
+pub mod removals;
 pub mod writes;
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::fleet::reports::Reports;
+use driver::Env;
+
+/// All controllers of one reign.
+pub struct Controllers {
+    env: Env,
+    reports: Arc<Reports>,
+}
+
+impl Controllers {
+    /// Over what the front door says and what agents report.
+    #[must_use]
+    pub fn new(env: Env, reports: Arc<Reports>) -> Self {
+        Self { env, reports }
+    }
+
+    /// Runs them until shutdown; what was begun is ended. Only while leading, and only after the
+    /// front door is ready.
+    pub async fn run(self, shutdown: CancellationToken) {
+        let Self { env, reports } = self;
+        let index = &env.index;
+        let placement = placement::Placement::new(Arc::clone(index));
+        let removals = removals::Removals::new(Arc::clone(index), Arc::clone(&reports));
+        let clusters = clusters::Clusters::new(Arc::clone(index), Arc::clone(&reports));
+        let status = aggregation::Aggregation::new(Arc::clone(index), Arc::clone(&reports));
+        // A reign begins with a look at everything: what changed before it was nobody's to write.
+        index.touch_all();
+        let woken = || vec![reports.subscribe()];
+        futures::join!(
+            driver::run(placement.into(), env.clone(), Vec::new(), shutdown.clone()),
+            driver::run(removals.into(), env.clone(), woken(), shutdown.clone()),
+            driver::run(clusters.into(), env.clone(), woken(), shutdown.clone()),
+            driver::run(status.into(), env.clone(), woken(), shutdown.clone()),
+        );
+    }
+}

@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use super::writes::{Write, Writer, Written};
 use crate::durable::DurableError;
 use crate::front_door::index::Index;
+use crate::leader::LeaderToken;
 
 pub use queue::Queue;
 
@@ -36,6 +37,12 @@ const NOT_LEADER_WAIT: Duration = Duration::from_secs(1);
 pub trait Leadership: Send + Sync {
     /// The term under which it may write now; none when its lease is too old or lost.
     fn term(&self) -> Option<u64>;
+}
+
+impl Leadership for LeaderToken {
+    fn term(&self) -> Option<u64> {
+        self.check().ok().map(|()| LeaderToken::term(self))
+    }
 }
 
 /// What to do about a key.
@@ -89,6 +96,8 @@ pub struct Env {
     pub clock: Arc<dyn Fn() -> String + Send + Sync>,
     /// Seed of the jitter.
     pub seed: u64,
+    /// Deadline of each write; below a sixth of the lease.
+    pub write_max: Duration,
 }
 
 /// One write's end.
@@ -170,7 +179,10 @@ async fn execute<K>(env: &Env, key: K, writes: Vec<Write>) -> Done<K> {
             done.result = Err(Failure::NotLeader);
             break;
         }
-        match env.writer.make(write).await {
+        // Cut off, its outcome is unknown: the watch tells, and the plan is made again from that.
+        let made = tokio::time::timeout(env.write_max, env.writer.make(write)).await;
+        let made = made.unwrap_or_else(|_| Err(DurableError::Unreachable("too slow".into())));
+        match made {
             Ok(written) => done.written.extend(written),
             Err(error) => {
                 done.result = Err(Failure::Door(error));

@@ -125,14 +125,14 @@ impl Writer {
                 status,
                 patch,
             } => {
-                let stored = self.templates.patch(gvk, key, *status, patch).await?;
-                return Ok(Some(Written {
+                let patched = self.templates.patch(gvk, key, *status, patch).await;
+                return Ok(aside(patched)?.map(|stored| Written {
                     source: Source::Templates(gvk.clone()),
                     revision: revision_of(&stored),
                 }));
             }
             Write::Note(note) => {
-                self.templates.note(note).await?;
+                aside(self.templates.note(note).await)?;
                 return Ok(None);
             }
         };
@@ -140,6 +140,29 @@ impl Writer {
             source,
             revision: revision_of(&stored),
         }))
+    }
+}
+
+/// What only tells people may be refused (a role that may not be marked, a template that went): it is
+/// not tried again before something changes.
+fn aside<T>(result: Result<T, DurableError>) -> Result<Option<T>, DurableError> {
+    match result {
+        Err(DurableError::Refused {
+            kind,
+            name,
+            reason,
+            code,
+        }) => {
+            tracing::debug!(
+                kind,
+                name,
+                reason,
+                code,
+                "left without marks, status or event"
+            );
+            Ok(None)
+        }
+        other => other.map(Some),
     }
 }
 

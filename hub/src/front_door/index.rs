@@ -173,6 +173,11 @@ impl Index {
         });
     }
 
+    /// Wakes whoever waits for a change.
+    pub fn touch(&self) {
+        self.changed.send_modify(|n| *n += 1);
+    }
+
     /// Wakes on any change.
     #[must_use]
     pub fn subscribe(&self) -> watch::Receiver<u64> {

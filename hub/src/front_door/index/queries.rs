@@ -182,13 +182,26 @@ impl Index {
         self.change(|state, _| state.settle(settled));
     }
 
+    /// Marks everything for a look.
+    pub fn touch_all(&self) {
+        self.change(|state, _| {
+            let dirty = &mut state.dirty;
+            dirty.placement.extend(state.templates.keys().cloned());
+            dirty.placement.extend(state.binding_of.keys().cloned());
+            dirty.status.extend(state.bindings.keys().cloned());
+            dirty.clusters.extend(state.clusters.keys().cloned());
+            dirty.removals.extend(state.removals.keys().cloned());
+        });
+    }
+
     /// Remembers what placement said.
     pub fn decide(&self, key: &BindingKey, decision: Decision) {
+        if self.lock().decisions.get(key) == Some(&decision) {
+            return;
+        }
         self.change(|state, _| {
-            if state.decisions.get(key) != Some(&decision) {
-                state.decisions.insert(key.clone(), decision);
-                state.dirty.status.insert(key.clone());
-            }
+            state.decisions.insert(key.clone(), decision);
+            state.dirty.status.insert(key.clone());
         });
     }
 

@@ -37,19 +37,25 @@ pub type WallClock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
 #[derive(Debug, thiserror::Error)]
 pub enum PkiError {
     /// Unknown token or wrong secret: one answer for both, so that nobody learns which tokens exist.
-    #[error("the join token is unknown or its secret is wrong; make a new one with `flotilla token create`")]
+    #[error(
+        "the join token is unknown or its secret is wrong; make a new one with `flotilla token create`"
+    )]
     NoSuchToken,
     /// Past its time.
     #[error("the join token has expired; make a new one with `flotilla token create`")]
     Expired,
     /// Used with another key.
-    #[error("the join token was used by another agent; make a new one with `flotilla token create`")]
+    #[error(
+        "the join token was used by another agent; make a new one with `flotilla token create`"
+    )]
     Used,
     /// Too many wrong secrets.
     #[error("the join token is locked after too many wrong secrets; make a new one")]
     TokenLocked,
     /// The same member under another name.
-    #[error("this member already is cluster {other}; it cannot join as {name} too (unjoin it first)")]
+    #[error(
+        "this member already is cluster {other}; it cannot join as {name} too (unjoin it first)"
+    )]
     UidTaken {
         /// Name of the token.
         name: String,
@@ -197,6 +203,12 @@ impl Pki {
     /// When a name is no DNS name or address, or the key cannot be made.
     pub fn issue_server(&self, names: &[String]) -> Result<IssuedServer, PkiError> {
         self.ca.issue_server(names, self.now_unix())
+    }
+
+    /// Whether half of a server certificate's life is over.
+    #[must_use]
+    pub fn is_due(&self, not_after_unix: u64) -> bool {
+        self.now_unix() + ca::SERVER_LIFE_SECS / 2 > not_after_unix
     }
 
     fn now_unix(&self) -> u64 {

@@ -26,7 +26,7 @@ const SECRET_NAME: &str = "flotilla-ca";
 /// A root outlives the machines of its day; rotation is a person's step.
 const ROOT_LIFE_SECS: u64 = 10 * 365 * 24 * 3600;
 /// Made again at each start, so only a hub that runs this long renews it.
-const SERVER_LIFE_SECS: u64 = 90 * 24 * 3600;
+pub(super) const SERVER_LIFE_SECS: u64 = 90 * 24 * 3600;
 /// Clocks of members may be behind by this much.
 const BACK_DATE_SECS: u64 = 300;
 /// A CSR for a P-256 or Ed25519 key is a few hundred bytes; an RSA monster is not worth parsing.

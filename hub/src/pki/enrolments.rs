@@ -155,7 +155,9 @@ impl Table {
     fn keep(&self, cluster: &ClusterName, enrolled: Enrolled) {
         self.revocations.set(cluster, enrolled.standing);
         let mut held = locked(&self.held);
-        let seen = held.get(cluster).map_or_else(String::new, |h| h.seen.clone());
+        let seen = held
+            .get(cluster)
+            .map_or_else(String::new, |h| h.seen.clone());
         held.insert(cluster.clone(), Held { enrolled, seen });
     }
 }

@@ -23,11 +23,7 @@ pub struct ClusterScope {
 }
 
 impl ClusterScope {
-    pub(in crate::pki) fn new(
-        leaf: PeerLeaf,
-        cluster_uid: String,
-        enrolment_uid: String,
-    ) -> Self {
+    pub(in crate::pki) fn new(leaf: PeerLeaf, cluster_uid: String, enrolment_uid: String) -> Self {
         Self {
             cluster: leaf.cluster,
             cluster_uid,
@@ -112,7 +108,12 @@ impl PeerLeaf {
         Some(Self {
             cluster: names.read(name)?,
             serial: serial_text(certificate.raw_serial()),
-            not_after_unix: certificate.validity().not_after.timestamp().try_into().ok()?,
+            not_after_unix: certificate
+                .validity()
+                .not_after
+                .timestamp()
+                .try_into()
+                .ok()?,
         })
     }
 }

@@ -80,7 +80,9 @@ impl Pki {
         };
         // An unknown token costs the same comparison as a known one.
         let dummy = "0".repeat(64);
-        let stored = found.as_ref().and_then(|o| o["spec"]["secretHash"].as_str());
+        let stored = found
+            .as_ref()
+            .and_then(|o| o["spec"]["secretHash"].as_str());
         let right = same_secret(stored.unwrap_or(&dummy), ask.secret)?;
         let object = found.ok_or(PkiError::NoSuchToken)?;
         if is_locked(&object) || self.failures_of(ask.token) >= FAILURES_MAX {

@@ -27,10 +27,11 @@ impl Pki {
         let mut roots = RootCertStore::empty();
         roots.add(self.ca.root().clone()).map_err(PkiError::Tls)?;
         let provider = Arc::new(ring::default_provider());
-        let chain = WebPkiClientVerifier::builder_with_provider(roots.into(), Arc::clone(&provider))
-            .allow_unauthenticated()
-            .build()
-            .map_err(|_| PkiError::Stored("the root cannot verify clients"))?;
+        let chain =
+            WebPkiClientVerifier::builder_with_provider(roots.into(), Arc::clone(&provider))
+                .allow_unauthenticated()
+                .build()
+                .map_err(|_| PkiError::Stored("the root cannot verify clients"))?;
         let verifier = LeafVerifier {
             chain,
             names: self.names.clone(),

@@ -84,6 +84,16 @@ impl EpochView {
             .any(|e| e.nonce == nonce && e.term == term)
     }
 
+    /// Whether the list says already that a store was lost whose reigns went up to `term`: a restore
+    /// entry or a raised incarnation stands above it.
+    #[must_use]
+    pub fn explains_loss(&self, term: u64) -> bool {
+        let pairs = self.epochs.iter().zip(self.epochs.iter().skip(1));
+        pairs
+            .filter(|(before, after)| after.restored || after.incarnation > before.incarnation)
+            .any(|(_, after)| after.term > term)
+    }
+
     /// Whether a decision of `term`, stored at door revision `revision`, was written after a later reign
     /// had begun.
     #[must_use]
@@ -137,6 +147,24 @@ impl Epochs {
             }
             newer
         });
+    }
+
+    /// Reads the list itself, not by way of the watch: what it says now counts, also when it is shorter.
+    ///
+    /// # Errors
+    /// When the front door fails or the list is broken.
+    pub async fn refresh(&self) -> Result<(), EpochError> {
+        let key = Key::global(EPOCH_LIST, EPOCH_LIST_NAME);
+        let stored = self.durable.get(&key).await?;
+        let epochs = stored.as_ref().map_or(Ok(Vec::new()), read)?;
+        self.view.send_if_modified(|view| {
+            let other = *view.epochs != epochs;
+            if other {
+                view.epochs = Arc::new(epochs);
+            }
+            other
+        });
+        Ok(())
     }
 
     /// The view as it is now.
@@ -250,6 +278,32 @@ mod tests {
         assert!(!view.is_stale(1, 49) && !view.is_stale(1, 50));
         assert!(view.is_stale(1, 51));
         assert!(!view.is_stale(3, 10_000), "nobody came after");
+    }
+
+    #[test]
+    fn a_loss_is_explained_by_a_raised_incarnation_above_it() {
+        let mut raised = mk_epoch(8, 60);
+        let plain = EpochView::new(vec![mk_epoch(1, 10), raised.clone()], raised.clone());
+        assert!(!plain.explains_loss(5), "only another reign");
+        raised.incarnation = 1;
+        let view = EpochView::new(vec![mk_epoch(1, 10), raised.clone()], raised);
+        assert!(view.explains_loss(7) && !view.explains_loss(8));
+    }
+
+    #[tokio::test]
+    async fn a_list_that_went_back_ends_the_reign() {
+        let durable: Arc<dyn Durable> = Arc::new(MemoryDurable::default());
+        let key = Key::global(EPOCH_LIST, EPOCH_LIST_NAME);
+        let first = Epochs::begin(Arc::clone(&durable), 7).await.unwrap();
+        let mut old = durable.get(&key).await.unwrap().unwrap();
+        let second = Epochs::begin(Arc::clone(&durable), 9).await.unwrap();
+        first.refresh().await.unwrap();
+        assert!(!first.view().is_last() && second.view().is_last());
+        let now = durable.get(&key).await.unwrap().unwrap();
+        old["metadata"] = now["metadata"].clone();
+        durable.replace(&key, old).await.unwrap();
+        second.refresh().await.unwrap();
+        assert!(!second.view().is_last());
     }
 
     #[tokio::test]

@@ -3,5 +3,12 @@
 //!
 //! Never decides where a template goes, and never renders a manifest.
 
+pub mod acceptor;
+mod enrolment;
+mod grpc;
 pub mod reports;
+pub mod server;
+pub mod session;
+pub mod sessions;
 pub mod share;
+pub mod view;

@@ -13,5 +13,6 @@ pub mod fleet;
 pub mod front_door;
 pub mod install;
 pub mod leader;
+pub mod pki;
 pub mod rbac;
 pub mod telemetry;

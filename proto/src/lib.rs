@@ -9,6 +9,9 @@ pub mod ids;
 pub mod join;
 pub mod limits;
 
+/// The encoded `FileDescriptorSet` of `fleet.v1`, for tests that walk every RPC and message.
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/fleet.v1.bin"));
+
 /// The messages and services of `fleet.v1`.
 #[expect(
     missing_docs,

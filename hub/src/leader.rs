@@ -48,7 +48,8 @@ impl LeaseTimes {
     }
 
     /// Deadline of each write.
-    fn write(&self) -> Duration {
+    #[must_use]
+    pub fn write_max(&self) -> Duration {
         self.lease / 6
     }
 }
@@ -190,7 +191,7 @@ impl Election {
                 Instant::now()
             }
         };
-        let over = first_seen.elapsed() >= self.times.lease + self.times.write();
+        let over = first_seen.elapsed() >= self.times.lease + self.times.write_max();
         if holder.is_empty() || holder == self.identity || over {
             let taken = self.durable.replace(&self.key, self.lease(Some(&lease)));
             return self.bounded(taken).await.map(Some);
@@ -203,7 +204,7 @@ impl Election {
         &self,
         asked: impl Future<Output = Result<T, DurableError>>,
     ) -> Result<T, DurableError> {
-        match timeout(self.times.write(), asked).await {
+        match timeout(self.times.write_max(), asked).await {
             Ok(answered) => answered,
             Err(late) => Err(DurableError::Unreachable(Box::new(late))),
         }

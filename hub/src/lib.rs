@@ -13,6 +13,7 @@ pub mod fleet;
 pub mod front_door;
 pub mod install;
 pub mod leader;
+pub mod metrics;
 pub mod pki;
 pub mod rbac;
 pub mod telemetry;

@@ -1,3 +1,9 @@
 //! Entry point; everything else is in the library.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    flotilla_hub::app::main(flotilla_hub::config::Args::parse())
+}

@@ -58,6 +58,19 @@ pub struct Settled {
     pub made_at: u64,
 }
 
+/// How much is known, for metrics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Clusters with a live session.
+    pub connected: u64,
+    /// Clusters whose session ended.
+    pub lost: u64,
+    /// Works with a report.
+    pub works: u64,
+    /// Of those, works that are in their member.
+    pub applied: u64,
+}
+
 #[derive(Debug, Default)]
 struct State {
     works: BTreeMap<ClusterName, BTreeMap<WorkId, WorkReport>>,
@@ -177,6 +190,24 @@ impl Reports {
             state.capacity.get(cluster).cloned(),
             state.liveness.get(cluster).cloned(),
         )
+    }
+
+    /// How much is known.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        let state = self.lock();
+        let connected = state
+            .liveness
+            .values()
+            .filter(|l| **l == Liveness::Connected)
+            .count();
+        let works = state.works.values().flat_map(BTreeMap::values);
+        Counts {
+            connected: connected as u64,
+            lost: (state.liveness.len() - connected) as u64,
+            works: works.clone().count() as u64,
+            applied: works.filter(|w| w.applied).count() as u64,
+        }
     }
 
     fn change(&self, f: impl FnOnce(&mut State) -> bool) {

@@ -374,6 +374,15 @@ impl Shares {
         })
     }
 
+    /// How many works all clusters together should have or lose.
+    #[must_use]
+    pub fn works(&self) -> u64 {
+        self.lock()
+            .values()
+            .map(|share| share.slots.len() as u64)
+            .sum()
+    }
+
     /// Forgets a cluster that was detached.
     pub fn forget(&self, cluster: &ClusterName) {
         self.lock().remove(cluster);

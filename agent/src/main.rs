@@ -1,3 +1,9 @@
 //! Entry point; everything else is in the library.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    flotilla_agent::main(flotilla_agent::config::Args::parse())
+}

@@ -19,6 +19,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use clap::Parser;
+use flotilla_hub::rbac;
 use futures::future::{try_join, try_join_all};
 
 use crate::real::{ControlPlane, RealError, Workdir};
@@ -150,8 +151,19 @@ impl World {
             door,
             workdir,
         };
+        world.hub_leads().await?;
         world.join_all().await?;
         Ok(world)
+    }
+
+    /// Waits until a hub has said at the front door how agents reach it.
+    async fn hub_leads(&self) -> Result<(), WorldError> {
+        let info = (rbac::HUB_NAMESPACE, rbac::HUB_NAME);
+        let door = self.front_door().await?;
+        let said = door.eventually(("v1", "ConfigMap"), info, "is there", |_| true);
+        said.await.map(drop).map_err(|error| {
+            WorldError::Expected(format!("{error}\n{}", self.hub.process().log_tail(30)))
+        })
     }
 
     async fn join_all(&mut self) -> Result<(), WorldError> {

@@ -77,7 +77,7 @@ pub fn plan(view: &ClusterView, cluster: &Cluster, said: &Said, moment: &Moment)
     if cluster.metadata.is_deleting() {
         return leaving::plan(view, cluster);
     }
-    let ready = status::readiness(said, moment.running);
+    let ready = status::readiness(cluster, said, moment.running);
     let mut writes = Vec::new();
     let mut wanted = cluster.clone();
     if !wanted.metadata.finalizers.iter().any(|f| f == FINALIZER) {
@@ -98,8 +98,11 @@ pub fn plan(view: &ClusterView, cluster: &Cluster, said: &Said, moment: &Moment)
     }
     match (writes.is_empty(), ready) {
         (false, _) => Planned::Write(writes),
-        (true, None) => Planned::Later(FIRST_SESSION_MAX.saturating_sub(moment.running)),
-        (true, Some(_)) => Planned::Nothing,
+        // Only silence has to be looked at again by time: whatever an agent says wakes the key.
+        (true, None) if said.liveness.is_none() => {
+            Planned::Later(FIRST_SESSION_MAX.saturating_sub(moment.running))
+        }
+        (true, _) => Planned::Nothing,
     }
 }
 

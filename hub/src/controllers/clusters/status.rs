@@ -18,9 +18,12 @@ pub(super) struct Ready {
     message: &'static str,
 }
 
-/// Whether the cluster is ready; none = too early to say.
-pub(super) fn readiness(said: &Said, running: Duration) -> Option<Ready> {
+/// Whether the cluster is ready; none = too early to say. An agent that has not said what its member
+/// serves yet makes nothing ready: whatever was placed now would pass the cluster by.
+pub(super) fn readiness(cluster: &Cluster, said: &Said, running: Duration) -> Option<Ready> {
+    let is_measured = said.measured.is_some() || !cluster.status.api_enablements.is_empty();
     match &said.liveness {
+        Some(Liveness::Connected) if !is_measured => None,
         Some(Liveness::Connected) => Some(Ready {
             status: "True",
             reason: "ClusterReady",

@@ -12,9 +12,9 @@ use flotilla_proto::ids::WorkId;
 use flotilla_proto::v1::NackClass;
 use serde_json::{Value, json};
 
-use super::compare::{Difference, differences};
+use super::compare::Difference;
 use super::decide::{self, Farewell, Sight, Step, Wish};
-use super::{Done, Job, Outcome, containers};
+use super::{Done, Job, Outcome, compare, containers, fields};
 use crate::decisions::{self, Asker, Desired, Unrendered};
 use crate::ledger::bodies::Bodies;
 use crate::ledger::records::Removal;
@@ -157,7 +157,7 @@ impl Executor {
 
     /// What differs, but for what the member always makes of it.
     fn drift(&self, id: WorkId, manifest: &Value, object: &Value) -> Vec<Difference> {
-        let mut found = differences(manifest, object);
+        let mut found = all_differences(manifest, object);
         if !found.is_empty() {
             let normalised = self.normalised.lock();
             let normalised = normalised.unwrap_or_else(PoisonError::into_inner);
@@ -210,7 +210,7 @@ impl Executor {
     }
 
     fn learn(&self, id: WorkId, applied: &Value, made: &Value) {
-        let left = differences(applied, made);
+        let left = all_differences(applied, made);
         let mut normalised = self
             .normalised
             .lock()
@@ -336,6 +336,14 @@ impl Executor {
             .unwrap_or_else(PoisonError::into_inner);
         normalised.retain(|id, _| wanted(*id));
     }
+}
+
+/// What is wanted and not there, and what is there of ours and not wanted any more.
+fn all_differences(manifest: &Value, object: &Value) -> Vec<Difference> {
+    let mut found = compare::differences(manifest, object);
+    let left = fields::left_over(manifest, object).into_iter();
+    found.extend(left.map(|path| (path, Value::Null)));
+    found
 }
 
 fn set_version(manifest: &mut Value, version: &str) {

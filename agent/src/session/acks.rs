@@ -23,6 +23,8 @@ pub(super) struct Acks {
     pending: BTreeMap<WorkId, Expected>,
     by_n: BTreeMap<(u64, WorkId), ()>,
     tombstones: Vec<v1::SettledTombstone>,
+    /// Tombstones that were refused and may be carried out later.
+    refused: BTreeMap<WorkId, u64>,
 }
 
 impl Acks {
@@ -30,6 +32,7 @@ impl Acks {
     pub(super) fn expect(&mut self, id: WorkId, n: u64, tombstone: Option<u64>) {
         self.last_n = self.last_n.max(n);
         let new = Expected { n, tombstone };
+        self.refused.remove(&id);
         if let Some(old) = self.pending.insert(id, new) {
             self.by_n.remove(&(old.n, id));
         }
@@ -44,12 +47,23 @@ impl Acks {
     /// A work is as its last delta wants it, or was refused. Only a tombstone that was carried out is
     /// acknowledged by name.
     pub(super) fn settle(&mut self, id: WorkId, removed: bool) {
-        if let Some(old) = self.pending.remove(&id) {
+        let old = self.pending.remove(&id);
+        if let Some(old) = old {
             self.by_n.remove(&(old.n, id));
-            if let Some(made_at) = old.tombstone.filter(|_| removed) {
+        }
+        let made_at = match old {
+            Some(old) => old.tombstone,
+            None => self.refused.remove(&id),
+        };
+        match made_at {
+            Some(made_at) if removed => {
                 let id = id.to_wire();
                 self.tombstones.push(v1::SettledTombstone { id, made_at });
             }
+            Some(made_at) => {
+                self.refused.insert(id, made_at);
+            }
+            None => {}
         }
     }
 
@@ -57,6 +71,7 @@ impl Acks {
     pub(super) fn new_session(&mut self) {
         (self.last_n, self.said_n) = (0, 0);
         self.tombstones.clear();
+        self.refused.clear();
         self.by_n.clear();
         for (id, expected) in &mut self.pending {
             *expected = Expected {
@@ -124,5 +139,8 @@ mod tests {
         acks.settle(id(1), true);
         let ack = acks.poll().expect("all is settled");
         assert_eq!((ack.n, ack.tombstones.len()), (9, 0));
+        acks.settle(id(2), true);
+        let ack = acks.poll().expect("carried out after all");
+        assert_eq!((ack.n, ack.tombstones.len()), (9, 1));
     }
 }

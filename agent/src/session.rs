@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use flotilla_proto::digest::Digest;
 use flotilla_proto::ids::WorkId;
-use flotilla_proto::limits::{GONE_MEMORY, HEARTBEAT, SILENT_LOSS};
+use flotilla_proto::limits::{GONE_MEMORY, HEARTBEAT};
 use flotilla_proto::v1;
 
 use crate::apply::queue::{Queue, Rank};
@@ -287,10 +287,7 @@ impl Session {
     /// Does what is due.
     pub fn handle_timeout(&mut self, now: Now) {
         if let Some(link) = &mut self.link {
-            let silent = (link.heartbeat * 3)
-                .max(Duration::from_secs(3))
-                .min(SILENT_LOSS * 6);
-            if now.at >= link.heard_at + silent {
+            if now.at >= link.heard_at + link.heartbeat * 3 {
                 return self.leave("the hub is silent", None);
             }
             if now.at >= link.pinged_at + link.heartbeat && link.greeted {
@@ -311,7 +308,7 @@ impl Session {
             None
         };
         let link = self.link.as_ref();
-        let silent = link.map(|l| l.heard_at + (l.heartbeat * 3).max(Duration::from_secs(3)));
+        let silent = link.map(|l| l.heard_at + l.heartbeat * 3);
         let ping = link
             .filter(|l| l.greeted)
             .map(|l| l.pinged_at + l.heartbeat);
@@ -405,9 +402,12 @@ impl Session {
     fn link_down(&mut self) {
         self.link = None;
         self.snapshot = None;
+        // What was not said belongs to the stream that ended.
+        self.out.retain(|output| !matches!(output, Output::Send(_)));
         self.acks.new_session();
         self.fetch.link_down();
         self.released.clear();
+        self.all_held = false;
     }
 
     /// Since when Gone works are remembered.

@@ -6,6 +6,7 @@
 //! are stamped with the journal position they hold, so an entry in both counts once.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{BuildHasher, Hasher, RandomState};
 
 use bytes::Bytes;
 use flotilla_proto::ids::WorkId;
@@ -16,7 +17,7 @@ use prost::Message;
 use super::pages::{Pages, page_of};
 use super::records::{Record, State};
 use super::{LedgerError, Secrets, Stored};
-use crate::member::Class;
+use crate::member::{Class, MemberError};
 
 /// Name of the Secret.
 pub const NAME: &str = "flotilla-agent-state";
@@ -51,6 +52,9 @@ struct StoredState {
     position: u64,
     #[prost(bytes = "bytes", repeated, tag = "7")]
     journal: Vec<Bytes>,
+    /// The process that wrote it: two that take the same fence at once must not look alike.
+    #[prost(fixed64, tag = "8")]
+    writer: u64,
 }
 
 /// What a window makes durable.
@@ -71,6 +75,7 @@ pub struct Ledger {
     /// Records as the stored state and pages have them.
     committed: BTreeMap<WorkId, Record>,
     dirty: BTreeSet<u8>,
+    writer: u64,
 }
 
 impl Ledger {
@@ -120,6 +125,7 @@ impl Ledger {
             pages: pages.without_records(),
             committed,
             dirty,
+            writer: RandomState::new().build_hasher().finish(),
         })
     }
 
@@ -158,6 +164,7 @@ impl Ledger {
         let fence = self.state.fence.max(lease_transitions) + 1;
         let state = StoredState {
             fence,
+            writer: self.writer,
             ..self.state.clone()
         };
         self.swap(state).await?;
@@ -169,6 +176,16 @@ impl Ledger {
     /// # Errors
     /// When another one leads, or the member does not answer.
     pub async fn commit(&mut self, batch: &Batch, now_unix: u64) -> Result<(), LedgerError> {
+        match self.commit_once(batch, now_unix).await {
+            // Nobody else wrote: an earlier write of ours did take effect, or there was none at all.
+            Err(LedgerError::Member(e)) if is_conflict(&e) => {
+                self.commit_once(batch, now_unix).await
+            }
+            other => other,
+        }
+    }
+
+    async fn commit_once(&mut self, batch: &Batch, now_unix: u64) -> Result<(), LedgerError> {
         let mut entries: Vec<_> = batch.records.iter().map(|r| (r, r.to_bytes())).collect();
         loop {
             let held = journal_bytes(&self.state.journal);
@@ -233,9 +250,7 @@ impl Ledger {
                 self.state = state;
                 Ok(())
             }
-            Err(e) if matches!(e.class, Class::Conflict | Class::Exists | Class::NotFound) => {
-                self.after_conflict(state, &bytes, e).await
-            }
+            Err(e) if is_conflict(&e) => self.after_conflict(state, &bytes, e).await,
             Err(e) => Err(e.into()),
         }
     }
@@ -245,27 +260,40 @@ impl Ledger {
         &mut self,
         state: StoredState,
         bytes: &[u8],
-        error: crate::member::MemberError,
+        error: MemberError,
     ) -> Result<(), LedgerError> {
         let found = self.secrets.read(NAME).await?;
+        let same = found.data.get("state").map(Vec::as_slice) == Some(bytes);
         let held = found.data.get("state").and_then(|b| unpack(b));
         let held = held.and_then(|b| StoredState::decode(&*b).ok());
-        let fence = held.as_ref().map_or(0, |s| s.fence);
-        if found.data.get("state").map(Vec::as_slice) == Some(bytes) {
-            self.stored = found;
-            self.state = state;
-            return Ok(());
+        match held {
+            _ if same => self.state = state,
+            Some(held) if held.writer == self.writer => self.adopt(held),
+            Some(held) if held != self.state => {
+                return Err(LedgerError::NotLeader { fence: held.fence });
+            }
+            // Touched without a change, or taken away: the next try writes it again.
+            _ => {}
         }
-        let ours =
-            fence == self.state.fence && held.is_none_or(|s| s.position == self.state.position);
-        if ours {
-            // Somebody touched the Secret without changing what it says, or took it away: the next
-            // try writes it again.
-            self.stored = found;
-            return Err(error.into());
-        }
-        Err(LedgerError::NotLeader { fence })
+        self.stored = found;
+        if same { Ok(()) } else { Err(error.into()) }
     }
+
+    /// What an earlier write of ours, whose answer was lost, has stored.
+    fn adopt(&mut self, held: StoredState) {
+        for record in held.journal.iter().filter_map(|b| Record::from_bytes(b)) {
+            self.dirty.insert(page_of(record.id));
+            self.committed.insert(record.id, record);
+        }
+        self.state = held;
+    }
+}
+
+fn is_conflict(error: &MemberError) -> bool {
+    matches!(
+        error.class,
+        Class::Conflict | Class::Exists | Class::NotFound
+    )
 }
 
 fn journal_bytes(journal: &[Bytes]) -> usize {

@@ -50,6 +50,9 @@ impl Session {
     /// Takes in one delta of the stream or of a snapshot.
     pub(super) fn accept(&mut self, delta: v1::Delta, n: u64, now: Now) {
         self.acks.reached(n);
+        if let Some(id) = id_of(&delta) {
+            self.held.remove(&id);
+        }
         match delta.op {
             Some(Op::Upsert(upsert)) => self.upsert(upsert, n, now),
             Some(Op::Tombstone(tombstone)) => self.tombstone(&tombstone, n, now),

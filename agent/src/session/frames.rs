@@ -78,7 +78,7 @@ impl Session {
             Some(Frame::SnapItem(item)) => self.snap_item(item),
             Some(Frame::SnapEnd(end)) => self.snap_end(end, now),
             Some(Frame::BodyChunk(chunk)) => self.body_chunk(chunk, now),
-            Some(Frame::Hold(hold)) => self.hold(&hold),
+            Some(Frame::Hold(hold)) => self.hold(&hold, now),
             Some(Frame::Release(release)) => self.release(&release),
         }
     }
@@ -286,6 +286,9 @@ impl Session {
         let Some(mut record) = self.records.get(id).cloned() else {
             return;
         };
+        if record.state != State::Live {
+            return;
+        }
         record.state = State::Orphan;
         let found = v1::Found {
             kind: v1::FoundKind::Orphan.into(),
@@ -299,10 +302,16 @@ impl Session {
         self.say(ToHub::Found(found));
     }
 
-    fn hold(&mut self, hold: &v1::Hold) {
+    /// Nothing is removed until the hub says it again or releases it; what is wanted is still repaired.
+    fn hold(&mut self, hold: &v1::Hold, now: Now) {
         self.all_held |= hold.all;
-        let ids = hold.ids.iter().filter_map(|id| WorkId::from_wire(id));
-        self.held.extend(ids);
+        let ids = |list: &[bytes::Bytes]| -> Vec<WorkId> {
+            list.iter().filter_map(|id| WorkId::from_wire(id)).collect()
+        };
+        self.held.extend(ids(&hold.ids));
+        for id in ids(&hold.unknown) {
+            self.orphan(id, now);
+        }
     }
 
     fn release(&mut self, release: &v1::Release) {

@@ -92,7 +92,10 @@ impl Session {
     fn job(&mut self, id: WorkId) -> Option<Job> {
         let record = self.records.get(id)?;
         let held = self.all_held || self.held.contains(&id);
-        if held || !self.is_durable(id) || !record.bodies().all(|d| self.fetch.has(d)) {
+        if held && !record.is_wanted() {
+            return None;
+        }
+        if !self.is_durable(id) || !record.bodies().all(|d| self.fetch.has(d)) {
             return None;
         }
         if !record.is_wanted() && record.removal.is_none() {

@@ -63,6 +63,10 @@ pub(crate) struct Rig {
     pub(crate) stopped: Option<String>,
     /// A failed write of the ledger ends the agent instead of being tried again.
     pub(crate) brittle: bool,
+    /// The hub hears and answers nothing.
+    pub(crate) hub_is_silent: bool,
+    /// The hub answers, but says no changes by itself.
+    quiet_hub: bool,
 }
 
 impl Rig {
@@ -122,6 +126,8 @@ impl Rig {
             drops: Vec::new(),
             stopped: None,
             brittle: false,
+            hub_is_silent: false,
+            quiet_hub: false,
         })
     }
 
@@ -173,7 +179,8 @@ impl Rig {
     /// Runs until nothing is due within a time; virtual time jumps from one wake-up to the next.
     pub(crate) async fn run_for(&mut self, horizon: Duration) -> Result<(), Death> {
         let end = self.now().at + horizon;
-        for _ in 0..STEPS_MAX {
+        for steps in 0.. {
+            assert!(steps < STEPS_MAX, "the agent does not come to rest");
             if self.step().await? {
                 continue;
             }
@@ -193,7 +200,36 @@ impl Rig {
                 }
             }
         }
-        panic!("the agent does not come to rest");
+        Ok(())
+    }
+
+    /// Runs until nothing is due, while the hub says nothing by itself.
+    pub(crate) async fn settle_quietly(&mut self) {
+        self.quiet_hub = true;
+        self.settle().await;
+        self.quiet_hub = false;
+    }
+
+    /// Runs until the hub has answered, and no further.
+    pub(crate) async fn step_until_greeted(&mut self) {
+        self.quiet_hub = true;
+        while !self.session.is_greeted() {
+            assert!(self.step().await.expect("lives"), "the hub does not answer");
+        }
+        self.quiet_hub = false;
+    }
+
+    /// One step, or the next wake-up within a second.
+    pub(crate) async fn step_or_wait(&mut self) {
+        if !self.step().await.expect("lives") {
+            let due = self.session.poll_timeout().map(|(at, _)| at);
+            let soon = self.now().at + Duration::from_secs(1);
+            if let Some(at) = due.filter(|at| *at <= soon) {
+                self.passed = at.max(self.now().at) - self.start;
+                let now = self.now();
+                self.session.handle_timeout(now);
+            }
+        }
     }
 
     async fn sync_packs(&mut self) -> Result<(), Death> {
@@ -218,7 +254,7 @@ impl Rig {
         if self.watch_once() {
             return Ok(true);
         }
-        if self.linked {
+        if self.linked && !self.quiet_hub {
             let frames = self.hub.say_changes();
             let any = !frames.is_empty();
             for frame in frames {
@@ -241,7 +277,7 @@ impl Rig {
     }
 
     fn hear(&mut self, frame: v1::AgentFrame) {
-        if self.linked {
+        if self.linked && !self.hub_is_silent {
             for answer in self.hub.hear(frame) {
                 self.say(answer);
             }

@@ -1,0 +1,6 @@
+//! The side towards agents, over real TLS on the loopback: who gets in, what each may see and say.
+
+mod enrolment;
+mod isolation;
+mod sessions;
+mod support;

@@ -11,6 +11,7 @@ use flotilla_proto::digest::Digest;
 use flotilla_proto::join::JoinString;
 
 use crate::member::MemberApi;
+use crate::rbac::Profile;
 
 /// Environment variable that may hold the join string.
 pub const JOIN_ENV: &str = "FLOTILLA_JOIN";
@@ -28,6 +29,29 @@ pub struct Args {
 enum Command {
     /// Run the agent of this cluster until it is told to stop
     Run(Box<RunArgs>),
+    /// Print what the agent needs to be allowed in its cluster, for `kubectl apply -f -`
+    Rbac(RbacArgs),
+}
+
+/// Arguments of `rbac`.
+#[derive(Debug, ClapArgs)]
+pub struct RbacArgs {
+    /// How much the fleet may do in this cluster
+    #[arg(long, env = "FLOTILLA_PROFILE", value_enum, default_value_t)]
+    pub profile: Profile,
+
+    /// Namespace of the agent
+    #[arg(long, env = "FLOTILLA_NAMESPACE", default_value = "flotilla-system")]
+    pub namespace: String,
+}
+
+/// What a command line asks for.
+#[derive(Debug)]
+pub enum Asked {
+    /// To run.
+    Run(Box<AgentConfig>, LogConfig),
+    /// To print roles.
+    Rbac(RbacArgs),
 }
 
 #[derive(Debug, ClapArgs)]
@@ -153,8 +177,11 @@ impl Args {
     ///
     /// # Errors
     /// When a file cannot be read, or holds no join string.
-    pub fn into_config(self) -> Result<(AgentConfig, LogConfig), ConfigError> {
-        let Command::Run(args) = self.command;
+    pub fn into_config(self) -> Result<Asked, ConfigError> {
+        let args = match self.command {
+            Command::Run(args) => args,
+            Command::Rbac(args) => return Ok(Asked::Rbac(args)),
+        };
         let join = match std::env::var(JOIN_ENV) {
             Ok(text) if !text.trim().is_empty() => Some(text.parse()?),
             _ => args
@@ -188,7 +215,7 @@ impl Args {
             filter: args.log,
             json: args.log_json,
         };
-        Ok((config, log))
+        Ok(Asked::Run(Box::new(config), log))
     }
 }
 
@@ -237,7 +264,10 @@ mod tests {
     fn a_name_depends_on_the_folder() {
         let name = |folder: &str| {
             let args = ["flotilla-agent", "run", "--data-dir", folder];
-            let (config, _) = Args::parse_from(args).into_config().expect("valid");
+            let asked = Args::parse_from(args).into_config().expect("valid");
+            let Asked::Run(config, _) = asked else {
+                panic!("it asks to run");
+            };
             config.identity
         };
         assert_eq!(name("/a"), name("/a"));

@@ -22,19 +22,21 @@ pub mod ledger;
 pub mod member;
 pub mod metrics;
 pub mod observe;
+pub mod rbac;
 pub mod retry;
 pub mod session;
 pub mod status;
 pub mod view;
 
 pub use app::{AgentError, run};
-pub use config::AgentConfig;
+pub use config::{AgentConfig, Asked};
 
 /// The program: logs, signals, exit code.
 #[must_use]
 pub fn main(args: config::Args) -> ExitCode {
     let (cfg, log) = match args.into_config() {
-        Ok(parsed) => parsed,
+        Ok(Asked::Run(cfg, log)) => (*cfg, log),
+        Ok(Asked::Rbac(args)) => return print_roles(&args),
         Err(error) => {
             eprintln!("flotilla-agent: {error}");
             return ExitCode::from(2);
@@ -57,6 +59,14 @@ pub fn main(args: config::Args) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn print_roles(args: &config::RbacArgs) -> ExitCode {
+    // A JSON object is YAML too, and needs no library of its own here.
+    for object in rbac::objects(args.profile, &args.namespace) {
+        println!("---\n{object:#}");
+    }
+    ExitCode::SUCCESS
 }
 
 async fn until_signalled(cfg: AgentConfig) -> Result<(), String> {

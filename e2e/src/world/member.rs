@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use flotilla_agent::rbac;
+
 use super::{Objects, WorldError};
 use crate::multicall;
 use crate::real::{
@@ -10,7 +12,7 @@ use crate::real::{
 };
 
 /// User that an agent is in its member.
-pub const AGENT_USER: &str = "flotilla-agent";
+pub const AGENT_USER: &str = rbac::AGENT_NAME;
 
 /// A member as a test describes it.
 #[derive(Clone, Debug)]
@@ -113,6 +115,10 @@ impl Member {
         let options = Options::member(&spec.name);
         let options = if durable { options.durable() } else { options };
         let plane = ControlPlane::start(options).await?;
+        let objects = Objects::new(&spec.name, plane.client().await?);
+        for object in rbac::objects(rbac::Profile::Platform, "flotilla-system") {
+            objects.apply(object).await?;
+        }
         let mut nodes = KubeletOptions::nodes(spec.nodes);
         for n in 0..spec.gpu_nodes {
             nodes.nodes.push(NodeSpec::new(&format!("gpu-{n}")).gpus(4));
@@ -149,7 +155,7 @@ impl Member {
         admin_port: u16,
     ) -> Result<Process, WorldError> {
         let (program, first) = multicall::agent().map_err(WorldError::io("find this program"))?;
-        let kubeconfig = self.plane.kubeconfig_for(AGENT_USER, &["system:masters"])?;
+        let kubeconfig = self.plane.kubeconfig_for(AGENT_USER, &[])?;
         let data = self.plane.directory().join(format!("{name}-data"));
         let args = [
             first.to_owned(),

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
+use flotilla_policy::model::marks::DOOR_FIELD_MANAGER;
 use futures::future::BoxFuture;
 use kube::api::{ApiResource, DeleteParams, DynamicObject, PostParams, Preconditions};
 use kube::{Api, Client};
@@ -208,6 +209,13 @@ impl KubeDurable {
     }
 }
 
+fn params() -> PostParams {
+    PostParams {
+        field_manager: Some(DOOR_FIELD_MANAGER.to_owned()),
+        ..PostParams::default()
+    }
+}
+
 fn to_value(object: &DynamicObject) -> Value {
     serde_json::to_value(object).unwrap_or(Value::Null)
 }
@@ -256,7 +264,7 @@ impl Durable for KubeDurable {
         Box::pin(async move {
             let object = from_value(key, object)?;
             let api = self.api(key.kind, &key.namespace);
-            let made = api.create(&PostParams::default(), &object).await;
+            let made = api.create(&params(), &object).await;
             made.as_ref()
                 .map(to_value)
                 .map_err(|e| classify_ref(key, e))
@@ -271,9 +279,7 @@ impl Durable for KubeDurable {
         Box::pin(async move {
             let object = from_value(key, object)?;
             let api = self.api(key.kind, &key.namespace);
-            let made = api
-                .replace(&key.name, &PostParams::default(), &object)
-                .await;
+            let made = api.replace(&key.name, &params(), &object).await;
             made.as_ref()
                 .map(to_value)
                 .map_err(|e| classify_ref(key, e))
@@ -288,9 +294,7 @@ impl Durable for KubeDurable {
         Box::pin(async move {
             let object = from_value(key, object)?;
             let api = self.api(key.kind, &key.namespace);
-            let made = api
-                .replace_status(&key.name, &PostParams::default(), &object)
-                .await;
+            let made = api.replace_status(&key.name, &params(), &object).await;
             made.as_ref()
                 .map(to_value)
                 .map_err(|e| classify_ref(key, e))

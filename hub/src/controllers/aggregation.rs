@@ -24,6 +24,8 @@ use crate::front_door::keys::BindingKey;
 
 /// The first reports of a new work's clusters come together; one write says them all.
 const FIRST_REPORTS_GATHER: Duration = Duration::from_millis(500);
+/// The garbage collector follows a deleted template within this; only then is one missing.
+const MISSING_GRACE: Duration = Duration::from_secs(30);
 /// Statuses of one binding beyond this are dropped, and a condition says so.
 const STATUS_BYTES_MAX: usize = 256 << 10;
 /// Changes of a binding over more clusters than these are gathered for so long.
@@ -80,13 +82,23 @@ pub fn plan(
         return Planned::Nothing;
     }
     let (items, waiting) = items(view, said);
-    let window = window(items.len(), waiting);
+    // A decision whose write was not read back yet is about to be: one write says it all.
+    let generation = view.binding.object.metadata.generation;
+    let decision = view.decision.as_ref();
+    let unread = decision.is_some_and(|d| d.observed_generation != generation);
+    let window = window(items.len(), waiting || unread);
     let held = &view.binding.object.status;
     let mut wanted = held.clone();
     take_over_decision(view, &mut wanted);
     wanted.aggregated_status = items;
     let truncated = truncate(&mut wanted);
-    set_conditions(view, &mut wanted, truncated, &moment.now);
+    let is_said = wanted
+        .conditions
+        .iter()
+        .any(|c| c.type_ == "TemplateMissing");
+    let grace = MISSING_GRACE.saturating_sub(moment.waited);
+    let is_missing = view.is_missing && (is_said || grace.is_zero());
+    set_conditions(view, &mut wanted, (truncated, is_missing), &moment.now);
     let mut writes = Vec::new();
     if wanted != *held {
         let mut object = view.binding.object.clone();
@@ -98,6 +110,7 @@ pub fn plan(
     }
     writes.extend(template_status(view, &wanted, &moment.now));
     match writes {
+        writes if writes.is_empty() && view.is_missing && !is_missing => Planned::Later(grace),
         writes if writes.is_empty() => Planned::Nothing,
         _ if moment.waited < window => Planned::Later(window - moment.waited),
         writes => Planned::Write(writes),
@@ -174,7 +187,12 @@ fn truncate(status: &mut BindingStatus) -> bool {
     true
 }
 
-fn set_conditions(view: &StatusView, status: &mut BindingStatus, truncated: bool, now: &str) {
+fn set_conditions(
+    view: &StatusView,
+    status: &mut BindingStatus,
+    (truncated, is_missing): (bool, bool),
+    now: &str,
+) {
     if let Some(condition) = view.decision.as_ref().and_then(|d| d.condition.as_ref()) {
         set(
             status,
@@ -211,7 +229,7 @@ fn set_conditions(view: &StatusView, status: &mut BindingStatus, truncated: bool
     }
     let template = &view.binding.template;
     let missing = format!("{template} is not at the front door; what runs in the members stays");
-    set_while(status, view.is_missing, ("TemplateMissing", &missing), now);
+    set_while(status, is_missing, ("TemplateMissing", &missing), now);
     let text = "raw statuses are too large together and were left out of aggregatedStatus";
     set_while(status, truncated, ("StatusTruncated", text), now);
 }
@@ -252,14 +270,23 @@ fn template_status(view: &StatusView, status: &BindingStatus, now: &str) -> Opti
     if items.is_empty() && template.status.is_none() {
         return None;
     }
-    let object = template.to_object()?;
-    let wanted = match interpret::aggregate(&object, items, now) {
+    let source = &view.binding.object.spec.resource.uid;
+    if template.deleting || *source != template.uid {
+        return None;
+    }
+    let delivered = template.delivered_generation(&view.binding);
+    let object = template.to_object(delivered)?;
+    let mut wanted = match interpret::aggregate(&object, items, now) {
         Ok(wanted) => wanted?,
         Err(error) => {
             tracing::warn!(template = %template.key, %error, "statuses cannot be aggregated");
             return None;
         }
     };
+    // Members have caught up with the body; that marks moved the generation since is none of theirs.
+    if wanted["observedGeneration"] == delivered && delivered > 0 {
+        wanted["observedGeneration"] = template.generation.into();
+    }
     let held = template.status.clone().unwrap_or_default();
     let changes = patch::merge_patch(&held, &wanted)?;
     Some(Write::Patch {

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use flotilla_policy::api::ReplicaRequirements;
 use flotilla_policy::assigning::to_template_body;
 use flotilla_policy::interpret;
-use flotilla_policy::model::manifest;
+use flotilla_policy::model::{manifest, marks};
 use serde_json::{Map, Value, json};
 
+use super::binding::Binding;
 use super::keys::{Gvk, TemplateKey, revision_of};
 use crate::fleet::share::{Body, BodyStore};
 
@@ -26,11 +27,14 @@ pub struct Template {
     pub uid: String,
     /// Generation; 0 for kinds without one.
     pub generation: i64,
+    /// Generation at which this body was seen first. Marks move the generation of some kinds
+    /// (annotations of a Deployment do), and must not deliver it again.
+    pub body_generation: i64,
     /// Version of the stored object.
     pub resource_version: String,
     /// Its canonical body, or why there is none.
     pub body: Result<Arc<Body>, String>,
-    /// Door revision at which body, UID or generation changed last.
+    /// Door revision at which body or UID changed last.
     pub body_revision: u64,
     /// Replicas; 0 for a kind without.
     pub replicas: i32,
@@ -62,12 +66,14 @@ impl Template {
             Ok(None) => (0, None, None),
             Err(error) => (0, None, Some(error.to_string())),
         };
+        let generation = manifest::int(object, &["metadata", "generation"]).unwrap_or(0);
         let mut template = Self {
             key: TemplateKey::of(gvk, object),
             gvk: gvk.clone(),
             head: head(gvk, object),
             uid: manifest::uid(object).to_owned(),
-            generation: manifest::int(object, &["metadata", "generation"]).unwrap_or(0),
+            generation,
+            body_generation: generation,
             resource_version: manifest::text(object, &["metadata", "resourceVersion"]).to_owned(),
             body,
             body_revision: revision_of(object),
@@ -80,6 +86,7 @@ impl Template {
         };
         if let Some(old) = old.filter(|old| old.delivers_like(&template)) {
             template.body_revision = old.body_revision;
+            template.body_generation = old.body_generation;
         }
         template
     }
@@ -89,7 +96,6 @@ impl Template {
     pub fn delivers_like(&self, other: &Self) -> bool {
         let digest = |t: &Self| t.body.as_ref().map(|b| b.digest).ok();
         self.uid == other.uid
-            && self.generation == other.generation
             && digest(self) == digest(other)
             && self.body.is_ok() == other.body.is_ok()
     }
@@ -105,16 +111,38 @@ impl Template {
             && self.gone == other.gone
     }
 
-    /// The template as interpreters want it: its body with its identity and its status.
+    /// The generation that members are told, and that they report as the one they have. The binding
+    /// remembers it for a hub that starts after its marks have moved the template's own.
     #[must_use]
-    pub fn to_object(&self) -> Option<Value> {
+    pub fn delivered_generation(&self, binding: &Binding) -> i64 {
+        let noted = binding.object.metadata.annotations.get(marks::BODY);
+        let noted = noted.and_then(|text| text.split_once('@'));
+        match (noted, &self.body) {
+            (Some((digest, generation)), Ok(body)) if digest == body.digest.to_string() => {
+                generation.parse().unwrap_or(self.body_generation)
+            }
+            _ => self.body_generation,
+        }
+    }
+
+    /// What a binding remembers for `delivered_generation`; none without a body.
+    #[must_use]
+    pub fn to_body_note(&self) -> Option<String> {
+        let body = self.body.as_ref().ok()?;
+        Some(format!("{}@{}", body.digest, self.body_generation))
+    }
+
+    /// The template as interpreters want it: its body with its identity, its status, and the
+    /// generation that members know it by.
+    #[must_use]
+    pub fn to_object(&self, generation: i64) -> Option<Value> {
         let body = self.body.as_ref().ok()?;
         let raw = flotilla_proto::convert::body::decompress(&body.compressed, body.digest).ok()?;
         let mut object: Value = serde_json::from_slice(&raw).ok()?;
         let metadata = manifest::map_mut(&mut object, &["metadata"]);
         metadata.insert("uid".to_owned(), json!(self.uid));
-        if self.generation > 0 {
-            metadata.insert("generation".to_owned(), json!(self.generation));
+        if generation > 0 {
+            metadata.insert("generation".to_owned(), json!(generation));
         }
         if let Some(status) = &self.status {
             manifest::map_mut(&mut object, &[]).insert("status".to_owned(), status.clone());

@@ -17,6 +17,9 @@ pub const REMOVAL_FINALIZER: &str = "fleet.flotilla.dev/removal";
 pub const REMOVED: &str = "fleet.flotilla.dev/removed";
 /// Annotation of bindings: term of the hub that wrote the decision.
 pub const TERM: &str = "fleet.flotilla.dev/term";
+/// Annotation of bindings: digest of the template's body at the decision, and the generation it had
+/// before the claim's own marks moved it.
+pub const BODY: &str = "fleet.flotilla.dev/body";
 /// Annotation of bindings: summary of the decision's report.
 pub const WHY: &str = "fleet.flotilla.dev/why";
 

@@ -64,6 +64,7 @@ pub(super) struct Draft {
     removed: Vec<Removed>,
     standing_removed: Vec<Removed>,
     why: Option<String>,
+    body: Option<String>,
     is_renamed: bool,
     must_renew: bool,
     overflow: Option<Write>,
@@ -79,6 +80,7 @@ impl Draft {
             removed: unsettled(view, binding).cloned().collect(),
             standing_removed: binding.removed.clone(),
             why: None,
+            body: None,
             is_renamed: binding_names(&view.key).first() != Some(&binding.key.name),
             must_renew: false,
             overflow: None,
@@ -93,6 +95,7 @@ impl Draft {
         if let Some(binding) = view.binding.as_deref() {
             let mut draft = Self::of(view, binding);
             draft.must_renew = view.is_stale;
+            draft.body = template.to_body_note();
             if !binding.is_held() {
                 let finalizers = &mut draft.object.metadata.finalizers;
                 finalizers.push(marks::REMOVAL_FINALIZER.to_owned());
@@ -114,6 +117,7 @@ impl Draft {
             removed: Vec::new(),
             standing_removed: Vec::new(),
             why: None,
+            body: template.to_body_note(),
             must_renew: false,
             overflow: None,
         }
@@ -291,6 +295,9 @@ impl Draft {
         }
         if let Some(term) = term.filter(|_| is_decision) {
             notes.insert(marks::TERM.to_owned(), term.to_string());
+        }
+        if let Some(body) = self.body.as_ref().filter(|_| is_decision) {
+            notes.insert(marks::BODY.to_owned(), body.clone());
         }
         if let Some(why) = self.why.as_ref().filter(|_| is_decision) {
             notes.insert(marks::WHY.to_owned(), why.clone());

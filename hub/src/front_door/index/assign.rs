@@ -214,7 +214,7 @@ fn row(binding: &Binding, template: &Template, part: &Part) -> v1::Row {
             name: template.key.name.clone(),
         }),
         template_uid: template.uid.clone(),
-        template_generation: template.generation,
+        template_generation: template.delivered_generation(binding),
         replicas: part.share.replicas,
         completions: part.share.completions,
         conflict: conflict.into(),

@@ -26,6 +26,7 @@ impl State {
         let delivers_like = old.as_ref().is_some_and(|o| o.delivers_like(&new));
         let same_head = old.as_ref().is_some_and(|o| o.head == new.head);
         let places_like = old.as_ref().is_some_and(|o| o.places_like(&new));
+        let new_generation = new.generation;
         self.templates.insert(key.clone(), Arc::new(new));
         if !places_like {
             self.dirty.placement.insert(key.clone());
@@ -33,7 +34,8 @@ impl State {
         let Some(binding) = self.binding_of.get(&key).cloned() else {
             return;
         };
-        if !delivers_like {
+        let same_generation = old.as_ref().is_some_and(|o| o.generation == new_generation);
+        if !delivers_like || !same_generation {
             // Its status is compared with the new generation.
             self.dirty.status.insert(binding.clone());
         }

@@ -238,6 +238,34 @@ fn replicas_and_completions_are_split_in_the_rows() {
 }
 
 #[test]
+fn marks_that_move_the_generation_do_not_deliver_again() {
+    let mut world = thread();
+    let pod = json!({ "metadata": {}, "spec": { "containers": [{ "name": "c", "image": "i" }] } });
+    world.put(
+        DEPLOYMENT,
+        json!({
+            "metadata": { "name": "web", "namespace": "app" },
+            "spec": { "replicas": 1, "template": pod } }),
+    );
+    let told = |world: &World| match world.said("m1", DEPLOYMENT, "app", "web") {
+        Said::Upsert(a) => (a.row.template_generation, a.content),
+        other => panic!("{other:?}"),
+    };
+    world.settle();
+    let object = world.object(DEPLOYMENT, "app", "web");
+    assert_eq!(object["metadata"]["generation"], 2, "the marks moved it");
+    let before = told(&world);
+    assert_eq!(before.0, 1);
+    let again = World::over(world.door.clone());
+    assert_eq!(told(&again), before, "nor does a hub that starts later");
+    world.edit(DEPLOYMENT, "app", "web", |o| {
+        o["spec"]["paused"] = json!(true)
+    });
+    world.settle();
+    assert_eq!(told(&world).0, 3);
+}
+
+#[test]
 fn suspension_conflicts_and_preservation_reach_the_row() {
     let mut world = thread();
     world.edit(PP, "app", "pp", |o| {

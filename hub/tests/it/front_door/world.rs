@@ -231,7 +231,10 @@ impl World {
         let old = self.seen.get(key);
         let held = object["metadata"]["generation"].as_i64().unwrap_or(0);
         let before = old.map_or(0, |o| o["metadata"]["generation"].as_i64().unwrap_or(0));
-        let same = old.is_some_and(|old| old["spec"] == object["spec"]);
+        // Of a Deployment annotations count as well.
+        let notes =
+            |o: &Value| (key.kind == DEPLOYMENT).then(|| o["metadata"]["annotations"].clone());
+        let same = old.is_some_and(|o| o["spec"] == object["spec"] && notes(o) == notes(object));
         let generation = if same { before } else { before + 1 };
         if held == generation || object.get("spec").is_none() {
             return;

@@ -17,7 +17,7 @@ use crate::world::{Objects, World, WorldError, WorldOptions};
 const SHARES: [(&str, i64); 3] = [("public", 3), ("private", 2), ("edge", 1)];
 const NAMESPACE: &str = "shop";
 const DEPLOYMENT: (&str, &str) = ("apps/v1", "Deployment");
-const IMAGE: &str = "docker.io/library/nginx:1.27";
+const IMAGE: &str = "registry.example/library/nginx:1.27";
 const PRIVATE_IMAGE: &str = "registry.private.example/library/nginx:1.27";
 
 /// A fleet of three members on this machine, with one application in it.

@@ -372,3 +372,107 @@ fn show_targets(text: &mut String, targets: &[Target]) {
         put(text, "none changes anything");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+    use serde_json::json;
+
+    use super::*;
+
+    fn read<T: DeserializeOwned>(value: Value) -> T {
+        serde_json::from_value(value).unwrap()
+    }
+
+    fn cluster(name: &str, kinds: &[&str]) -> Cluster {
+        let resources: Vec<_> = kinds
+            .iter()
+            .map(|k| json!({"name": k, "kind": k}))
+            .collect();
+        read(json!({
+            "metadata": {"name": name}, "spec": {"syncMode": "Pull"},
+            "status": {"apiEnablements": [{"groupVersion": "apps/v1", "resources": resources}]},
+        }))
+    }
+
+    fn facts() -> Facts {
+        let weight = |name: &str, weight: i64| json!({"targetCluster": {"clusterNames": [name]}, "weight": weight});
+        let placement = json!({
+            "clusterAffinity": {"exclude": ["d"]},
+            "replicaScheduling": {
+                "replicaSchedulingType": "Divided", "replicaDivisionPreference": "Weighted",
+                "weightPreference": {"staticWeightList": [weight("a", 2), weight("b", 1)]},
+            },
+        });
+        let selector = json!([{"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}]);
+        Facts {
+            clusters: vec![
+                cluster("a", &["Deployment"]),
+                cluster("b", &["Deployment"]),
+                cluster("c", &[]),
+                cluster("d", &["Deployment"]),
+            ],
+            policies: vec![read(json!({
+                "metadata": {"name": "web", "namespace": "shop"},
+                "spec": {"resourceSelectors": selector, "placement": placement},
+            }))],
+            cluster_policies: Vec::new(),
+            overrides: vec![read(json!({
+                "metadata": {"name": "mirror", "namespace": "shop"},
+                "spec": {"overrideRules": [{"targetCluster": {"clusterNames": ["b"]}, "overriders":
+                    {"imageOverrider": [{"component": "Registry", "operator": "add", "value": "m.example"}]}}]},
+            }))],
+            cluster_overrides: Vec::new(),
+            bindings: vec![read(json!({
+                "metadata": {"name": "web-deployment", "namespace": "shop"},
+                "spec": {
+                    "resource": {"apiVersion": "apps/v1", "kind": "Deployment", "namespace": "shop", "name": "web"},
+                    "replicas": 3, "placement": placement,
+                    "clusters": [{"name": "a", "replicas": 2}, {"name": "b", "replicas": 1}],
+                },
+                "status": {
+                    "conditions": [{"type": "Scheduled", "status": "True", "reason": "Success", "message": "done"}],
+                    "aggregatedStatus": [{"clusterName": "a", "applied": true, "health": "Healthy"}],
+                },
+            }))],
+        }
+    }
+
+    #[test]
+    fn the_answer_names_policy_clusters_arithmetic_changes_and_members() {
+        let template = json!({
+            "apiVersion": "apps/v1", "kind": "Deployment",
+            "metadata": {"name": "web", "namespace": "shop"},
+            "spec": {"replicas": 3, "template": {"spec": {"containers": [{"name": "web", "image": "nginx:1"}]}}},
+        });
+        let text = show(&explain(&template, &facts()));
+        expect![[r#"
+            Deployment shop/web
+
+            Policy
+              claimed by PropagationPolicy shop/web
+              PropagationPolicy shop/web: claims the template (priority 0, by name)
+
+            Binding web-deployment
+              scheduled: True (Success): done
+
+            Clusters
+              CLUSTER   FITS   WHY NOT
+              a         yes
+              b         yes
+              c         no     cluster(s) did not have the API resource
+              d         no     cluster(s) did not match the placement cluster affinity constraint
+
+            Replicas
+              3 by StaticWeight: a weight 2 -> 2, b weight 1 -> 1
+
+            Members
+              CLUSTER   REPLICAS   APPLIED        HEALTH    MESSAGE
+              a         2          yes            Healthy
+              b         1          not said yet   <none>
+
+            Overrides
+              b: OverridePolicy/shop/mirror rule 0: /spec/template/spec/containers/0/image: "nginx:1" -> "m.example/nginx:1"
+        "#]].assert_eq(&text);
+    }
+}

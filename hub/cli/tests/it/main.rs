@@ -1,0 +1,3 @@
+//! Tests of the command line through its public surface.
+
+mod help;

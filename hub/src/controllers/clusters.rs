@@ -23,7 +23,7 @@ use flotilla_policy::api::{Cluster, ClusterStatus};
 /// agent backs off at most, and half as long again.
 const FIRST_SESSION_MAX: Duration = Duration::from_secs(90);
 /// Keeps a Cluster until the hub has let go of it.
-const FINALIZER: &str = "fleet.flotilla.dev/cluster";
+const FINALIZER: &str = flotilla_policy::model::marks::CLUSTER_FINALIZER;
 
 /// The clusters controller.
 pub struct Clusters {
@@ -53,8 +53,10 @@ impl Controller for Clusters {
     fn plan(&self, name: &String, moment: &Moment) -> Planned {
         let view = self.index.cluster_view(name);
         let Some(cluster) = view.cluster.clone() else {
-            // Whoever comes back under this name begins anew.
-            self.reports.forget(&ClusterName::new(name));
+            if self.index.take_gone(name) {
+                // Whoever comes back under this name begins anew.
+                self.reports.forget(&ClusterName::new(name));
+            }
             return Planned::Nothing;
         };
         let (measured, liveness) = self.reports.cluster(&ClusterName::new(name));

@@ -53,6 +53,7 @@ pub(super) struct State {
     seen: BTreeMap<Source, u64>,
     synced: BTreeSet<Source>,
     clusters: BTreeMap<String, Arc<Cluster>>,
+    gone_clusters: BTreeSet<String>,
     enrolments: BTreeMap<String, Arc<Enrolment>>,
     epochs: Vec<Epoch>,
     propagation: PolicyTable<PropagationSpec>,

@@ -26,7 +26,7 @@ pub const WHY: &str = "fleet.flotilla.dev/why";
 /// Annotation of Clusters, by people: `true` takes everything of the fleet off the member.
 pub const DRAIN: &str = "fleet.flotilla.dev/drain";
 /// Finalizer of Clusters: holds them until the hub has detached the member.
-pub const DETACH_FINALIZER: &str = "fleet.flotilla.dev/detach";
+pub const CLUSTER_FINALIZER: &str = "fleet.flotilla.dev/cluster";
 /// Annotation of Removals: `true` where a person asked for the deletion, so that no brake holds it.
 pub const APPROVED: &str = "fleet.flotilla.dev/approved";
 

@@ -21,6 +21,7 @@ impl State {
     pub(super) fn apply_cluster(&mut self, ctx: &Context<'_>, cluster: Option<Cluster>) {
         let Some(new) = cluster else { return };
         let name = new.metadata.name.clone();
+        self.gone_clusters.remove(&name);
         let cause = new.metadata.resource_version.parse().unwrap_or(0);
         let old = self.clusters.insert(name.clone(), Arc::new(new));
         let new = Arc::clone(&self.clusters[&name]);
@@ -35,6 +36,7 @@ impl State {
 
     pub(super) fn remove_cluster(&mut self, ctx: &Context<'_>, name: &str) {
         let old = self.clusters.remove(name);
+        self.gone_clusters.insert(name.to_owned());
         self.dirty.clusters.insert(name.to_owned());
         self.touch_placements(old.as_deref(), None);
         ctx.shares.forget(&Context::name(name));

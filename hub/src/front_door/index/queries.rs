@@ -223,6 +223,13 @@ impl Index {
         self.lock().status_view(key)
     }
 
+    /// Whether a cluster went since this was asked last. One that no watch has brought yet did not
+    /// go: its agent may report before it is seen.
+    #[must_use]
+    pub fn take_gone(&self, cluster: &str) -> bool {
+        self.lock().gone_clusters.remove(cluster)
+    }
+
     /// What the clusters controller reads about a cluster.
     #[must_use]
     pub fn cluster_view(&self, name: &str) -> ClusterView {

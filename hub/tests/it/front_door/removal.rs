@@ -172,7 +172,7 @@ fn a_detached_cluster_is_left_alone() {
     world.policy("app", "pp", &["m1", "m2"]);
     world.settle();
     world.edit(durable::CLUSTER, "", "m1", |o| {
-        o["metadata"]["finalizers"] = json!(["fleet.flotilla.dev/detach"]);
+        o["metadata"]["finalizers"] = json!(["fleet.flotilla.dev/cluster"]);
     });
     world.take_writes();
     world.delete(durable::CLUSTER, "", "m1");

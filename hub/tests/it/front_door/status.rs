@@ -260,3 +260,18 @@ fn a_deleted_cluster_leaves_without_a_tombstone() {
         "nothing is to be deleted in a detached member: {removed}"
     );
 }
+
+#[test]
+fn a_report_before_the_watch_brings_the_cluster_is_kept() {
+    let mut fleet = Fleet::new(&[]);
+    let early = ClusterName::new("early");
+    fleet.reports.liveness(&early, Liveness::Connected);
+    fleet.settle();
+    assert_eq!(fleet.reports.cluster(&early).1, Some(Liveness::Connected));
+    fleet.world.cluster("early");
+    fleet.settle();
+    assert_eq!(
+        condition(&fleet.cluster("early"), "Ready")["status"],
+        "True"
+    );
+}

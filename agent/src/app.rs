@@ -2,6 +2,7 @@
 //! other. The only place that starts tasks, but for the engine's own jobs and watches.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use flotilla_policy::model::manifest;
@@ -20,7 +21,7 @@ use crate::ledger::bodies::{Bodies, Packs};
 use crate::ledger::cache::Cache;
 use crate::ledger::state::{Batch, Ledger};
 use crate::ledger::{LedgerError, Secrets};
-use crate::member::kube::{ConnectError, KubeMember};
+use crate::member::real::{ConnectError, KubeMember};
 use crate::member::{At, Kind, MemberApi, MemberError};
 use crate::metrics::Metrics;
 use crate::observe::kinds::Kinds;
@@ -83,6 +84,7 @@ struct App {
     cache: Arc<Cache>,
     metrics: Metrics,
     view: Arc<View>,
+    fence_seen: Arc<AtomicU64>,
 }
 
 /// Runs an agent until it is told to stop, or cannot go on.
@@ -157,6 +159,7 @@ impl App {
             cache: Arc::new(cache),
             metrics,
             view,
+            fence_seen: Arc::default(),
         }))
     }
 
@@ -294,7 +297,8 @@ impl App {
         let packs = Packs::load(&mut all, &self.bodies);
         let mut ledger = Ledger::load(secrets.clone(), &all, now_unix()).await?;
         drop(all);
-        let fence = ledger.take_fence(transitions).await?;
+        let above = transitions.max(self.fence_seen.load(Ordering::Relaxed));
+        let fence = ledger.take_fence(above).await?;
         let identity = Identity::load(secrets.clone()).await?;
         tracing::info!(fence, cluster = identity.cluster(), "leading");
         let session = self.session(&ledger, fence);
@@ -378,6 +382,7 @@ impl App {
                 fence,
             },
             namespace: self.cfg.namespace.clone(),
+            fence_seen: Arc::clone(&self.fence_seen),
             metrics: self.metrics.clone(),
             normalised: Mutex::default(),
         }

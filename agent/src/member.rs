@@ -16,6 +16,8 @@ use serde_json::Value;
 pub mod kube;
 pub mod memory;
 
+pub use self::kube as real;
+
 /// Group, version and kind of objects.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Gvk {

@@ -64,8 +64,11 @@ pub enum Step {
     LookInside,
     /// It is being deleted: wait.
     Wait,
-    /// A newer leader was here.
-    Superseded,
+    /// A leader with this higher fence was here.
+    Superseded {
+        /// Its fence.
+        fence: u64,
+    },
     /// It must not be done.
     Refuse {
         /// Class.
@@ -93,8 +96,9 @@ pub fn upsert(
     if is_deleting(object) {
         return Step::Wait;
     }
-    if fence_of(object) > wish.fence {
-        return Step::Superseded;
+    let fence = fence_of(object);
+    if fence > wish.fence && owner(object) == Some(wish.id) {
+        return Step::Superseded { fence };
     }
     let version = version_of(object).to_owned();
     if owner(object) != Some(wish.id) {
@@ -170,8 +174,9 @@ pub fn removal(farewell: &Farewell<'_>, sight: Sight<'_>) -> Step {
     if owner(object) != Some(farewell.id) || other {
         return Step::Done;
     }
-    if fence_of(object) > farewell.fence {
-        return Step::Superseded;
+    let fence = fence_of(object);
+    if fence > farewell.fence {
+        return Step::Superseded { fence };
     }
     if farewell.preserve {
         return Step::Patch(without_marks(object));
@@ -314,7 +319,7 @@ mod tests {
             (Sight::Read(&added), Step::Done),
             (Sight::Watched(&drifted), apply()),
             (Sight::Read(&deleting), Step::Wait),
-            (Sight::Read(&newer), Step::Superseded),
+            (Sight::Read(&newer), Step::Superseded { fence: 6 }),
         ] {
             assert_eq!(decide(|_| {}, sight), want, "{sight:?}");
             assert_eq!(decide(|w| w.suspend = true, sight), Step::Done);

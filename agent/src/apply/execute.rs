@@ -4,6 +4,7 @@
 //! that means for hub and queue is the session's business.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -43,6 +44,8 @@ pub struct Executor {
     pub asker: Asker,
     /// The agent's own namespace.
     pub namespace: String,
+    /// Highest fence above ours that an object carried; the next reign begins above it.
+    pub fence_seen: Arc<AtomicU64>,
     /// What is counted.
     pub metrics: Metrics,
     /// Differences that were still there in the answer to our own apply: the member's normalisation.
@@ -144,7 +147,7 @@ impl Executor {
                     });
                 }
                 Step::Wait => return Ok(Outcome::Terminating),
-                Step::Superseded => return Ok(Outcome::NotLeader),
+                Step::Superseded { fence } => return Ok(self.superseded(fence)),
                 Step::Look | Step::LookInside | Step::Delete(_) => seen = self.look(at).await?,
                 Step::Create | Step::Apply { .. } | Step::Patch(_) => {
                     seen = self.write(id, at, manifest, step).await?;
@@ -268,7 +271,7 @@ impl Executor {
             match step {
                 Step::Done => return Ok(Outcome::Removed),
                 Step::Wait => return Ok(Outcome::Terminating),
-                Step::Superseded => return Ok(Outcome::NotLeader),
+                Step::Superseded { fence } => return Ok(self.superseded(fence)),
                 Step::Refuse { class, detail } => return Ok(refused(class, &detail)),
                 Step::LookInside => inside = Some(self.inside(seen.object()).await?),
                 Step::Patch(patch) => match self.member.write(&at, &patch, Write::Merge).await {
@@ -301,6 +304,12 @@ impl Executor {
         } else {
             containers::of_kind(member, &kinds, container).await
         }
+    }
+
+    /// Another leads, or AgentState was lost together with its fence: either way this reign ends.
+    fn superseded(&self, fence: u64) -> Outcome {
+        self.fence_seen.fetch_max(fence, Ordering::Relaxed);
+        Outcome::NotLeader
     }
 
     fn failed(&self, error: &MemberError, failures: u32) -> Outcome {

@@ -3,9 +3,11 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use flotilla_agent::apply::Outcome;
 use flotilla_agent::apply::execute::Executor;
 use flotilla_agent::decisions::Asker;
 use flotilla_agent::ledger::bodies::{Bodies, Packs};
@@ -76,17 +78,23 @@ impl Rig {
 
     /// An agent that starts over what a former one left.
     pub(crate) async fn over(member: MemoryMember, hub: Hub) -> Self {
-        Self::try_over(member, hub).await.expect("the agent starts")
+        Self::try_over(member, hub, 0)
+            .await
+            .expect("the agent starts")
     }
 
-    pub(crate) async fn try_over(member: MemoryMember, hub: Hub) -> Result<Self, LedgerError> {
+    async fn try_over(
+        member: MemoryMember,
+        hub: Hub,
+        fence_seen: u64,
+    ) -> Result<Self, LedgerError> {
         let api: Arc<dyn MemberApi> = Arc::new(member.clone());
         let secrets = Secrets::new(Arc::clone(&api), "flotilla-system");
         let bodies = Arc::new(Bodies::default());
         let mut all = secrets.read_all().await?;
         let packs = Packs::load(&mut all, &bodies);
         let mut ledger = Ledger::load(secrets.clone(), &all, EPOCH_UNIX).await?;
-        let fence = ledger.take_fence(0).await?;
+        let fence = ledger.take_fence(fence_seen).await?;
         let cfg = SessionConfig {
             cluster_uid: CLUSTER_UID.into(),
             fence,
@@ -106,6 +114,7 @@ impl Rig {
                 fence,
             },
             namespace: "flotilla-system".into(),
+            fence_seen: Arc::default(),
             metrics: Metrics::default(),
             normalised: Mutex::default(),
         };
@@ -309,6 +318,9 @@ impl Rig {
             Output::KeepBody(digest, bytes) => self.bodies.put(digest, bytes),
             Output::Run(job) => {
                 let done = self.executor.run(*job).await;
+                if matches!(done.outcome, Outcome::NotLeader) {
+                    return Err(Death::NotLeader);
+                }
                 self.input(Input::Done(Box::new(done)));
             }
             Output::Watch(gvk) => match self.kinds.resolve(&gvk).await {
@@ -327,6 +339,15 @@ impl Rig {
             Output::Trust(_) | Output::Fact(_) => {}
         }
         Ok(())
+    }
+
+    /// The next reign of the same process, after this one found that it does not lead.
+    pub(crate) async fn next_reign(self) -> Self {
+        let mut hub = self.hub;
+        hub.link_down();
+        let seen = self.executor.fence_seen.load(Ordering::Relaxed);
+        let next = Self::try_over(self.member, hub, seen).await;
+        next.expect("the agent starts")
     }
 
     /// A new process over what is left; the old one is gone.

@@ -208,7 +208,10 @@ fn finish<C: Controller>(queue: &mut Queue<C::Key>, done: Done<C::Key>, now: Ins
                 DurableError::Conflict { .. } => {
                     tracing::debug!(controller = C::NAME, ?key, "lost a race, will plan again");
                 }
-                other => tracing::warn!(controller = C::NAME, ?key, error = %other, "write failed"),
+                other => {
+                    let cause = std::error::Error::source(other).map(ToString::to_string);
+                    tracing::warn!(controller = C::NAME, ?key, error = %other, cause, "write failed");
+                }
             }
             queue.failed(key, now);
         }

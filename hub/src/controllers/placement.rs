@@ -112,7 +112,7 @@ pub fn plan(view: &PlacementView, moment: &Moment) -> Plan {
     if let Some(binding) = binding.filter(|b| b.object.spec.resource.uid != template.uid) {
         return keep(view, binding);
     }
-    if template.deleting && binding.is_none() {
+    if binding.is_none() && (template.deleting || view.is_namespace_deleting) {
         return Plan::default();
     }
     let standing = binding.and_then(Binding::claim).or_else(|| {

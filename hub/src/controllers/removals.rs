@@ -56,7 +56,11 @@ impl Controller for Removals {
                 .is_some_and(|id| !settled.contains(&(entry.cluster.clone(), id, entry.made_at)))
         });
         if left.entries.is_empty() {
-            return Planned::Write(vec![delete(&removal)]);
+            // While the binding is there, its Removal is what lets it go.
+            return match self.index.is_binding_there(&removal) {
+                true => Planned::Nothing,
+                false => Planned::Write(vec![delete(&removal)]),
+            };
         }
         if left.entries.len() == removal.spec.entries.len() {
             return Planned::Nothing;

@@ -24,7 +24,7 @@ use crate::front_door::template::Template;
 
 /// Dropped clusters that stand on the binding: together they stay below what annotations may hold.
 /// What is beyond goes into a Removal that is written first.
-const REMOVED_MAX: usize = 1_000;
+const REMOVED_MAX: usize = 700;
 /// Longest name of an object.
 const NAME_BYTES_MAX: usize = 253;
 

@@ -46,6 +46,9 @@ impl State {
         self.strike_removed(ctx, &old, &[]);
         self.unassign(ctx, key, &BTreeSet::new());
         self.decisions.remove(key);
+        // Its Removal may go now, if all have acknowledged.
+        let removal = old.object.metadata.uid.clone();
+        self.dirty.removals.insert(removal);
         if self.templates.get(&old.template).is_some_and(|t| t.gone) {
             self.templates.remove(&old.template);
         }
@@ -56,7 +59,13 @@ impl State {
         self.dirty.status.insert(binding.key.clone());
         if !binding.key.namespace.is_empty() {
             let namespace = TemplateKey::of_namespace(&binding.key.namespace);
-            self.dirty.placement.insert(namespace);
+            // In a burst most of them go where the namespace is already.
+            let held = self.binding_of.get(&namespace);
+            let held = held.and_then(|key| self.bindings.get(key));
+            let is_there = |name: &str| held.is_some_and(|b| b.targets().any(|t| t.name == name));
+            if !binding.targets().all(|t| is_there(&t.name)) {
+                self.dirty.placement.insert(namespace);
+            }
         }
     }
 

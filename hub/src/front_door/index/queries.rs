@@ -60,6 +60,8 @@ pub struct PlacementView {
     pub is_stale: bool,
     /// Acknowledgements that its binding has not written down.
     pub acknowledged: BTreeSet<Pending>,
+    /// Whether its namespace is being deleted: nothing new is created there.
+    pub is_namespace_deleting: bool,
     /// Clusters that bindings of the namespace need it in; of a Namespace only.
     pub needed_in: BTreeSet<String>,
     /// Newest door revision the index has read.
@@ -155,6 +157,16 @@ impl Index {
         self.lock().removals.get(name).cloned()
     }
 
+    /// Whether the binding that a Removal is for has not gone yet.
+    #[must_use]
+    pub fn is_binding_there(&self, removal: &RemovalFacts) -> bool {
+        let state = self.lock();
+        let template = TemplateKey::from_reference(&removal.spec.resource);
+        let key = state.binding_of.get(&template);
+        let binding = key.and_then(|key| state.bindings.get(key));
+        binding.is_some_and(|binding| binding.object.metadata.uid == removal.name)
+    }
+
     /// How often override rules were resolved for a cluster.
     #[must_use]
     pub fn resolutions(&self) -> u64 {
@@ -234,10 +246,10 @@ impl Index {
     #[must_use]
     pub fn cluster_view(&self, name: &str) -> ClusterView {
         let state = self.lock();
-        let waits = state.pending.iter();
-        let removals = waits.filter(|((cluster, ..), keeper)| {
-            cluster == name && matches!(keeper, Keeper::Removal(_))
-        });
+        let first = (name.to_owned(), WorkId::from_array([0; 16]), 0);
+        let waits = state.pending.range(first..);
+        let waits = waits.take_while(|((cluster, ..), _)| cluster == name);
+        let removals = waits.filter(|(_, keeper)| matches!(keeper, Keeper::Removal(_)));
         ClusterView {
             cluster: state.clusters.get(name).cloned(),
             enrolment: state.enrolments.get(name).cloned(),
@@ -324,6 +336,9 @@ impl State {
                 let pending = pending.map(|r| (r.cluster.clone(), r.work_id, r.made_at));
                 pending.filter(|p| self.acknowledged.contains(p)).collect()
             }),
+            is_namespace_deleting: self
+                .live_template(&TemplateKey::of_namespace(&key.namespace))
+                .is_some_and(|namespace| namespace.deleting),
             needed_in: self.needed_in(key),
             detached: named.into_iter().filter(|n| self.is_detached(n)).collect(),
             revision: self.revision,

@@ -1,10 +1,15 @@
 //! What is deleted, when, and on whose word.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
+use flotilla_hub::controllers::driver::{Controller, Planned};
+use flotilla_hub::controllers::placement;
+use flotilla_hub::controllers::removals::Removals;
 use flotilla_hub::durable::{self, Key};
-use flotilla_hub::fleet::reports::Settled;
+use flotilla_hub::fleet::reports::{Reports, Settled};
 use flotilla_hub::fleet::share::{ClusterName, Said};
+use flotilla_hub::front_door::keys::{Source, TemplateKey};
 use serde_json::json;
 
 use super::world::{CONFIG_MAP, NAMESPACE, World, work};
@@ -211,4 +216,85 @@ fn a_drained_cluster_removes_by_a_persons_word() {
         panic!("m1 lets go of the namespace");
     };
     assert!(tombstone.preserve);
+}
+
+#[test]
+fn a_removal_stays_until_its_binding_went_and_every_cluster_acknowledged() {
+    let mut world = thread();
+    let reports = Arc::new(Reports::default());
+    let removals = Removals::new(Arc::clone(&world.index), Arc::clone(&reports));
+    world.delete(CONFIG_MAP, "app", "conf");
+    let key = TemplateKey {
+        group: String::new(),
+        kind: "ConfigMap".to_owned(),
+        namespace: "app".to_owned(),
+        name: "conf".to_owned(),
+    };
+    let view = world.index.placement_view(&key);
+    let plan = placement::plan(&view, &super::world::moment(3));
+    world.execute(&plan.writes);
+    let Said::Tombstone(tombstone) = world.said("m1", CONFIG_MAP, "app", "conf") else {
+        panic!("m1 must remove it");
+    };
+    let name = world.list(durable::REMOVAL)[0]["metadata"]["name"].clone();
+    let name = name.as_str().unwrap().to_owned();
+    reports.settle(Settled {
+        cluster: ClusterName::new("m1"),
+        id: tombstone.id,
+        made_at: tombstone.made_at,
+    });
+    assert!(removals.take().contains(&name));
+    let planned = removals.plan(&name, &super::world::moment(3));
+    assert_eq!(planned, Planned::Nothing, "the binding has not gone yet");
+    world.settle();
+    assert!(world.list(durable::RESOURCE_BINDING).is_empty());
+    assert!(removals.take().contains(&name));
+    let Planned::Write(writes) = removals.plan(&name, &super::world::moment(3)) else {
+        panic!("nobody waits for it any more");
+    };
+    world.execute(&writes);
+    assert!(world.list(durable::REMOVAL).is_empty());
+    assert!(matches!(
+        world.said("m1", CONFIG_MAP, "app", "conf"),
+        Said::Nothing
+    ));
+}
+
+#[test]
+fn what_an_annotation_cannot_hold_goes_into_a_removal_first() {
+    let mut world = World::new();
+    let names: Vec<String> = (0..760).map(|i| format!("m{i:04}")).collect();
+    for name in &names {
+        world.index.apply(&Source::Clusters, json!({
+            "metadata": { "name": name },
+            "spec": { "id": format!("uid-of-{name}"), "syncMode": "Pull" },
+            "status": { "apiEnablements": [
+                { "groupVersion": "v1", "resources": [{ "name": "configmaps", "kind": "ConfigMap" }] }] },
+        }));
+    }
+    let all: Vec<&str> = names.iter().map(String::as_str).collect();
+    world.policy("app", "pp", &all);
+    world.config_map("app", "conf", "one");
+    world.settle();
+    world.policy("app", "pp", &["m0000"]);
+    world.take_writes();
+    world.settle();
+    let writes = world.take_writes();
+    assert!(writes[0].starts_with("create Removal"), "{writes:?}");
+    assert_eq!(writes[1], "replace ResourceBinding conf-configmap");
+    let spilled = &world.list(durable::REMOVAL)[0]["spec"]["entries"];
+    assert_eq!(spilled.as_array().unwrap().len(), 59);
+    let binding = world.binding("app", "conf-configmap");
+    let notes = binding["metadata"]["annotations"].as_object().unwrap();
+    let bytes: usize = notes.values().map(|v| v.as_str().unwrap().len()).sum();
+    assert!(bytes < 256 << 10, "{bytes}");
+    for name in &names[1..] {
+        assert!(
+            matches!(
+                world.said(name, CONFIG_MAP, "app", "conf"),
+                Said::Tombstone(_)
+            ),
+            "{name}"
+        );
+    }
 }

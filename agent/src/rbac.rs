@@ -112,7 +112,7 @@ fn fence(namespace: &str) -> [Value; 2] {
         "request.userInfo.username in ['{AGENT_NAME}', 'system:serviceaccount:{namespace}:{AGENT_NAME}']"
     );
     let own = format!(
-        "request.namespace != '{namespace}' || (request.resource.resource in ['secrets', 'leases'] && \
+        "!has(request.namespace) || request.namespace != '{namespace}' || (request.resource.resource in ['secrets', 'leases'] && \
          (request.operation == 'CREATE' ? object.metadata.name : request.name).startsWith('flotilla-'))"
     );
     let policy = json!({
@@ -125,7 +125,7 @@ fn fence(namespace: &str) -> [Value; 2] {
             }]},
             "matchConditions": [{"name": "the-agent", "expression": user}],
             "validations": [
-                {"expression": "!(request.namespace in ['kube-system', 'kube-public', 'kube-node-lease'])",
+                {"expression": "!has(request.namespace) || !(request.namespace in ['kube-system', 'kube-public', 'kube-node-lease'])",
                  "message": "the fleet may not write to the system's namespaces"},
                 {"expression": own,
                  "message": "the fleet may not write to its agent's own namespace"},

@@ -145,8 +145,10 @@ fn everyday(ns: &str) -> Vec<Value> {
     };
     let workload = |kind: &str, more: Value| {
         let mut spec = deployment(ns, "app", 1)["spec"].take();
-        if kind == "DaemonSet" {
-            spec["replicas"].take();
+        if kind == "DaemonSet"
+            && let Some(spec) = spec.as_object_mut()
+        {
+            spec.remove("replicas");
         }
         for (key, value) in more.as_object().into_iter().flatten() {
             spec[key] = value.clone();

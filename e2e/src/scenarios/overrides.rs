@@ -50,8 +50,11 @@ fn table() -> Vec<Row> {
         "reg.example.com",
         "reg.example.com/library/nginx:1.25",
     );
-    let (repository, repository_set) =
-        image("Repository", "mirror/nginx", "registry.example/mirror/nginx:1.25");
+    let (repository, repository_set) = image(
+        "Repository",
+        "mirror/nginx",
+        "registry.example/mirror/nginx:1.25",
+    );
     let (tag, tag_set) = image("Tag", "1.26", "registry.example/library/nginx:1.26");
     let init = "/spec/template/spec/initContainers/0/image";
     let predicate = json!({"imageOverrider": [{"predicate": {"path": init},

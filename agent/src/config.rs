@@ -219,13 +219,23 @@ impl Args {
     }
 }
 
-/// An empty file is none: a join string is needed once, and may be taken away afterwards.
+/// An empty or absent file is none: a join string is needed once, and may be taken away afterwards.
 fn read_join(path: &Path) -> Result<Option<JoinString>, ConfigError> {
     let read = if path == Path::new("-") {
         std::io::read_to_string(std::io::stdin())
     } else {
         std::fs::read_to_string(path)
     };
+    if read
+        .as_ref()
+        .is_err_and(|e| e.kind() == std::io::ErrorKind::NotFound)
+    {
+        eprintln!(
+            "flotilla-agent: {} is not there; going on without a join string",
+            path.display()
+        );
+        return Ok(None);
+    }
     let text = read.map_err(|source| ConfigError::Read {
         path: path.display().to_string(),
         source,

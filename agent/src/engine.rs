@@ -297,6 +297,7 @@ impl Engine {
             self.bodies_at = Some(Instant::now() + BODIES_WAIT);
         } else {
             self.bodies_at = None;
+            self.parts.session.forget_gone(now());
             let wanted = self.parts.session.collect_bodies();
             self.parts.bodies.retain(&wanted);
             self.parts.cache.retain(wanted.clone());

@@ -345,6 +345,25 @@ impl Session {
         self.statuses.poll_timeout()
     }
 
+    /// Forgets works that went longer ago than any backup is old.
+    pub fn forget_gone(&mut self, now: Now) {
+        let old: Vec<_> = self
+            .records
+            .iter()
+            .filter(|record| match record.state {
+                State::Gone { at_unix } => {
+                    record.removal.is_none() && at_unix + GONE_MEMORY.as_secs() <= now.unix
+                }
+                State::Live | State::Orphan => false,
+            })
+            .map(|record| record.id)
+            .collect();
+        for id in old {
+            self.records.remove(id);
+            self.later.remove(&id);
+        }
+    }
+
     /// Everything that records refer to; what they do not is forgotten here too.
     pub fn collect_bodies(&mut self) -> BTreeSet<Digest> {
         let wanted = self.records.iter().flat_map(Record::bodies).collect();

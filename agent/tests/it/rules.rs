@@ -183,6 +183,12 @@ fn tombstones_of_unknown_and_gone_works_are_acknowledged() {
         rig.hub.remove_with(a, |t| t.uid = "t1".into());
         rig.converge().await;
         assert_eq!(rig.hub.settled.len(), 3, "said again, acknowledged again");
+        let mut now = rig.now();
+        for (days, remembered) in [(29, true), (31, false)] {
+            now.unix = rig.now().unix + days * 86_400;
+            rig.session.forget_gone(now);
+            assert_eq!(rig.session.records().get(a).is_some(), remembered);
+        }
     });
 }
 

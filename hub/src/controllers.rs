@@ -12,6 +12,7 @@ pub mod writes;
 
 use std::sync::Arc;
 
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::fleet::reports::Reports;
@@ -42,11 +43,24 @@ impl Controllers {
         // A reign begins with a look at everything: what changed before it was nobody's to write.
         index.touch_all();
         let woken = || vec![reports.subscribe()];
-        futures::join!(
-            driver::run(placement.into(), env.clone(), Vec::new(), shutdown.clone()),
-            driver::run(removals.into(), env.clone(), woken(), shutdown.clone()),
-            driver::run(clusters.into(), env.clone(), woken(), shutdown.clone()),
-            driver::run(status.into(), env.clone(), woken(), shutdown.clone()),
-        );
+        let stop = || shutdown.clone();
+        // A task each: a burst of plans in one must not keep another's writes from being polled.
+        let mut tasks = JoinSet::new();
+        tasks.spawn(driver::run(
+            placement.into(),
+            env.clone(),
+            Vec::new(),
+            stop(),
+        ));
+        tasks.spawn(driver::run(removals.into(), env.clone(), woken(), stop()));
+        tasks.spawn(driver::run(clusters.into(), env.clone(), woken(), stop()));
+        tasks.spawn(driver::run(status.into(), env.clone(), woken(), stop()));
+        while let Some(ended) = tasks.join_next().await {
+            if let Err(error) = ended
+                && let Ok(panic) = error.try_into_panic()
+            {
+                std::panic::resume_unwind(panic);
+            }
+        }
     }
 }

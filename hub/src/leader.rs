@@ -5,6 +5,7 @@
 //! unchanged for a whole lease and the deadline of a write. The same identity started again need not
 //! wait. Never reads a wall clock for a decision; times in the object are for people.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -63,7 +64,7 @@ pub struct NotLeader;
 #[derive(Clone, Debug)]
 pub struct LeaderToken {
     until: Arc<Mutex<Instant>>,
-    term: u64,
+    term: Arc<AtomicU64>,
 }
 
 impl LeaderToken {
@@ -72,7 +73,7 @@ impl LeaderToken {
     pub fn for_test(term: u64, life: Duration) -> Self {
         Self {
             until: Arc::new(Mutex::new(Instant::now() + life)),
-            term,
+            term: Arc::new(AtomicU64::new(term)),
         }
     }
 
@@ -91,7 +92,12 @@ impl LeaderToken {
     /// Number of this reign.
     #[must_use]
     pub fn term(&self) -> u64 {
-        self.term
+        self.term.load(Ordering::Acquire)
+    }
+
+    /// The same process goes on under a later number: its store had gone back in time.
+    pub fn raise_term(&self, term: u64) {
+        self.term.fetch_max(term, Ordering::AcqRel);
     }
 
     /// The same lease under the number that the epoch list gave it.
@@ -99,7 +105,7 @@ impl LeaderToken {
     pub fn with_term(&self, term: u64) -> Self {
         Self {
             until: Arc::clone(&self.until),
-            term,
+            term: Arc::new(AtomicU64::new(term)),
         }
     }
 
@@ -152,7 +158,7 @@ impl Election {
                     let until = began + self.times.acting();
                     let token = LeaderToken {
                         until: Arc::new(Mutex::new(until)),
-                        term: 0,
+                        term: Arc::default(),
                     };
                     let revision = revision_of(&lease);
                     return Some(Reign {

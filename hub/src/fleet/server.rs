@@ -150,10 +150,15 @@ impl Lead {
         }
         let begun = self.epochs.begin_above(seen_term, self.shares.revision());
         match begun.await {
-            Ok(()) => tracing::warn!(
-                seen_term,
-                "the front door's store went back in time; a new reign begins in recovery"
-            ),
+            Ok(()) => {
+                let term = self.epochs.view().own().term;
+                self.token.raise_term(term);
+                tracing::warn!(
+                    seen_term,
+                    term,
+                    "the front door's store went back in time; a new reign begins in recovery"
+                );
+            }
             Err(error) => tracing::error!(%error, "no new reign could be begun"),
         }
     }

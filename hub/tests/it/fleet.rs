@@ -2,5 +2,6 @@
 
 mod enrolment;
 mod isolation;
+mod machine;
 mod sessions;
 mod support;

@@ -117,10 +117,12 @@ impl Session {
                 self.emit(frame, now);
                 continue;
             }
+            // Its answer comes before anything else is said, or bodies would never get their turn.
+            if self.reading.is_some() {
+                break;
+            }
             let deltas_wait = self.slots.is_pending() && self.may_say();
-            if self.reading.is_none()
-                && let Some(want) = self.outbox.pop_want(deltas_wait)
-            {
+            if let Some(want) = self.outbox.pop_want(deltas_wait) {
                 self.reading = Some(want);
                 self.out.push_back(Output::ReadBody(want.digest));
                 continue;

@@ -22,6 +22,9 @@ use crate::real::{NotYet, eventually};
 /// Longest wait for one thing; generous, because four control planes share two cores.
 const WAIT_MAX: Duration = Duration::from_secs(60);
 
+/// Of an object that is not as it should be, an error says no more.
+const BRIEF_BYTES_MAX: usize = 4 << 10;
+
 /// API version and kind.
 pub type Kind<'a> = (&'a str, &'a str);
 /// Namespace (empty for the cluster scope) and name.
@@ -227,7 +230,7 @@ impl Objects {
         let what = format!("{} {}/{} at {} {what}", kind.1, name.0, name.1, self.whose);
         let found = eventually(what, WAIT_MAX, async || match self.get(kind, name).await {
             Ok(Some(object)) if holds(&object) => Ok(object),
-            Ok(Some(object)) => Err(NotYet::again(object)),
+            Ok(Some(object)) => Err(NotYet::again(brief(object))),
             Ok(None) => Err(NotYet::again("it is not there")),
             Err(error) => Err(NotYet::again(error)),
         });
@@ -247,12 +250,28 @@ impl Objects {
         let gone = eventually(what, WAIT_MAX, async || {
             match self.get((api_version, kind), (namespace, name)).await {
                 Ok(None) => Ok(()),
-                Ok(Some(object)) => Err(NotYet::again(object)),
+                Ok(Some(object)) => Err(NotYet::again(brief(object))),
                 Err(error) => Err(NotYet::again(error)),
             }
         });
         gone.await.map_err(WorldError::from)
     }
+}
+
+/// The object as people want to read it in an error.
+fn brief(mut object: Value) -> String {
+    if let Some(metadata) = object["metadata"].as_object_mut() {
+        metadata.remove("managedFields");
+    }
+    let mut text = object.to_string();
+    if text.len() > BRIEF_BYTES_MAX {
+        let cut = (0..=BRIEF_BYTES_MAX)
+            .rev()
+            .find(|i| text.is_char_boundary(*i));
+        text.truncate(cut.unwrap_or(0));
+        text.push_str(" ...");
+    }
+    text
 }
 
 fn is_absent(error: &WorldError) -> bool {

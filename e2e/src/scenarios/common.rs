@@ -77,7 +77,7 @@ pub(super) fn deployment(ns: &str, name: &str, replicas: u32) -> Value {
         "replicas": replicas,
         "selector": {"matchLabels": {"app": name}},
         "template": {"metadata": {"labels": {"app": name}},
-            "spec": {"containers": [{"name": "main", "image": "docker.io/library/nginx:1.25"}]}},
+            "spec": {"containers": [{"name": "main", "image": "registry.example/library/nginx:1.25"}]}},
     }})
 }
 

@@ -27,7 +27,7 @@ fn job<'a>(stage: &'a Stage<'a>) -> Played<'a> {
         let (door, ns) = (&stage.door, stage.ns.as_str());
         let name = (ns, "once");
         let pod = json!({"restartPolicy": "Never",
-            "containers": [{"name": "main", "image": "docker.io/library/busybox:1"}]});
+            "containers": [{"name": "main", "image": "busybox:1"}]});
         let object = json!({"apiVersion": JOB.0, "kind": JOB.1,
             "metadata": {"name": "once", "namespace": ns},
             "spec": {"template": {"spec": pod}}});
@@ -145,8 +145,10 @@ fn everyday(ns: &str) -> Vec<Value> {
     };
     let workload = |kind: &str, more: Value| {
         let mut spec = deployment(ns, "app", 1)["spec"].take();
-        if kind == "DaemonSet" {
-            spec["replicas"].take();
+        if kind == "DaemonSet"
+            && let Some(spec) = spec.as_object_mut()
+        {
+            spec.remove("replicas");
         }
         for (key, value) in more.as_object().into_iter().flatten() {
             spec[key] = value.clone();

@@ -44,15 +44,18 @@ fn image(component: &str, value: &str, changed: &str) -> (Value, Value) {
 }
 
 fn table() -> Vec<Row> {
-    let base = json!("docker.io/library/nginx:1.25");
+    let base = json!("registry.example/library/nginx:1.25");
     let (registry, registry_set) = image(
         "Registry",
         "reg.example.com",
         "reg.example.com/library/nginx:1.25",
     );
-    let (repository, repository_set) =
-        image("Repository", "mirror/nginx", "docker.io/mirror/nginx:1.25");
-    let (tag, tag_set) = image("Tag", "1.26", "docker.io/library/nginx:1.26");
+    let (repository, repository_set) = image(
+        "Repository",
+        "mirror/nginx",
+        "registry.example/mirror/nginx:1.25",
+    );
+    let (tag, tag_set) = image("Tag", "1.26", "registry.example/library/nginx:1.26");
     let init = "/spec/template/spec/initContainers/0/image";
     let predicate = json!({"imageOverrider": [{"predicate": {"path": init},
         "component": "Tag", "operator": "replace", "value": "2"}]});

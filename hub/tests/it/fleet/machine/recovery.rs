@@ -54,6 +54,10 @@ fn a_reign_that_ended_says_nothing_more() {
 }
 
 #[test]
+#[expect(
+    clippy::too_many_lines,
+    reason = "one agent's whole inventory, class by class, against one plan"
+)]
 fn recovery_creates_and_asks_about_the_rest() {
     let mut bench = Bench::new();
     let absent = bench.assign("ConfigMap", "absent", "1");

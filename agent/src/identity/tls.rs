@@ -267,7 +267,15 @@ pub async fn dial(
     let name = ServerName::try_from(server_name.to_owned()).map_err(broken)?;
     let handshake = TlsConnector::from(Arc::new(config)).connect(name, tcp);
     let tls = tokio::time::timeout(HANDSHAKE_MAX * 2, handshake).await;
-    let tls = tls.map_err(|e| unreached(&e))?.map_err(|e| untrusted(&e))?;
+    // A hub that stands by, or a broken network, just closes; only TLS itself says who is wrong.
+    let told = |e: &std::io::Error| e.get_ref().is_some_and(|e| e.is::<rustls::Error>());
+    let tls = tls.map_err(|e| unreached(&e))?.map_err(|e| {
+        if told(&e) {
+            untrusted(&e)
+        } else {
+            unreached(&e)
+        }
+    })?;
     let exporter = tls
         .get_ref()
         .1

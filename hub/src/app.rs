@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
+use arc_swap::ArcSwapOption;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use prometheus_client::registry::Registry;
@@ -207,7 +208,7 @@ impl Parts {
         let shares = Arc::<Shares>::default();
         let watched = Arc::new(Watched {
             revocations: Arc::clone(pki.revocations()),
-            epochs: std::sync::OnceLock::new(),
+            epochs: ArcSwapOption::empty(),
         });
         let observer: Arc<dyn Observer> = Arc::<Watched>::clone(&watched);
         let bodies = Arc::<BodyStore>::default();
@@ -299,6 +300,7 @@ impl Parts {
 }
 
 /// What only the leader runs.
+#[derive(Clone)]
 struct Leader {
     args: ServeArgs,
     identity: String,
@@ -312,17 +314,41 @@ struct Leader {
 }
 
 impl Leader {
+    /// Reigns whenever the lease is won, and stands by again when it is lost.
     async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
-        let listen = self.args.fleet_listen;
-        let listener = TcpListener::bind(listen)
-            .await
-            .with_context(|| format!("--fleet-listen {listen}"))?;
         let durable = Arc::clone(&self.durable);
+        let times = LeaseTimes::of(Duration::from_secs(self.args.lease_seconds));
         let election = Election::new(durable, HUB_NAMESPACE, HUB_NAME, &self.identity);
-        // Both must be there before anything is decided: the lease and a complete index.
-        let Some(reign) = election.win(&stop).await else {
-            return Ok(());
-        };
+        let election = election.with_times(times);
+        // Shows at once when the port cannot be had, also in standby.
+        let mut listener = Some(self.listen().await?);
+        while let Some(reign) = election.win(&stop).await {
+            let port = match listener.take() {
+                Some(listener) => listener,
+                None => self.listen().await?,
+            };
+            match self.reign(reign, port, &stop).await {
+                Err(error) if error.is::<NotLeader>() => {
+                    tracing::warn!("the lease is lost; this hub stands by again");
+                }
+                ended => return ended,
+            }
+        }
+        Ok(())
+    }
+
+    async fn listen(&self) -> anyhow::Result<TcpListener> {
+        let listen = self.args.fleet_listen;
+        let listener = TcpListener::bind(listen).await;
+        listener.with_context(|| format!("--fleet-listen {listen}"))
+    }
+
+    async fn reign(
+        &self,
+        reign: Reign,
+        listener: TcpListener,
+        stop: &CancellationToken,
+    ) -> anyhow::Result<()> {
         let epochs = Epochs::begin(Arc::clone(&self.durable), reign.revision()).await?;
         let epochs = Arc::new(epochs);
         let term = epochs.view().own().term;
@@ -330,9 +356,10 @@ impl Leader {
         self.watched.follow(Arc::clone(&epochs));
         tracing::info!(term, identity = self.identity, "this hub leads");
         let mut tasks = Tasks::new(stop.child_token());
-        tasks.spawn("the leader's lease", keep(reign, stop.clone()));
-        let ending = tasks.shutdown.clone();
-        let lead = self.lead(token, epochs, listener, ending);
+        tasks.spawn("the leader's lease", keep(reign, tasks.shutdown.clone()));
+        let lead = self
+            .clone()
+            .lead(token, epochs, listener, tasks.shutdown.clone());
         tasks.spawn("sessions and controllers", lead);
         tasks.until_end().await
     }
@@ -380,7 +407,7 @@ impl Leader {
                     .to_string()
             }),
             seed: u64::from_str_radix(&epochs.view().own().nonce, 16).unwrap_or(0),
-            write_max: LeaseTimes::default().write_max(),
+            write_max: LeaseTimes::of(Duration::from_secs(self.args.lease_seconds)).write_max(),
         };
         tracing::info!(address = info.address, "serving agents");
         let controllers = Controllers::new(env, Arc::clone(&self.reports)).run(stop.clone());
@@ -412,21 +439,19 @@ impl Leader {
 }
 
 async fn keep(reign: Reign, stop: CancellationToken) -> anyhow::Result<()> {
-    reign.keep(stop).await.map_err(|NotLeader| {
-        anyhow!("another hub leads, or the front door could not be reached in time; start again to stand by")
-    })
+    Ok(reign.keep(stop).await?)
 }
 
 /// Passes on what the watches bring beside the index: reigns, and clusters' standing.
 struct Watched {
     revocations: Arc<Revocations>,
-    epochs: std::sync::OnceLock<Arc<Epochs>>,
+    /// Those of the reign that this hub is in, or was in last.
+    epochs: ArcSwapOption<Epochs>,
 }
 
 impl Watched {
     fn follow(&self, epochs: Arc<Epochs>) {
-        // Set once: a process reigns once and ends with its reign.
-        let _ = self.epochs.set(epochs);
+        self.epochs.store(Some(epochs));
     }
 }
 
@@ -435,7 +460,7 @@ impl Observer for Watched {
         let name = ClusterName::new(flotilla_policy::model::manifest::name(object));
         match source {
             Source::Epochs => {
-                if let Some(epochs) = self.epochs.get() {
+                if let Some(epochs) = &*self.epochs.load() {
                     epochs.observe(object);
                 }
             }

@@ -74,6 +74,16 @@ pub struct ServeArgs {
     /// Name of this process among the hub's replicas [default: host name and a random suffix]
     #[arg(long, value_name = "NAME", env = "FLOTILLA_IDENTITY")]
     pub identity: Option<String>,
+    /// Life of the leader's lease: a dead leader is replaced a little later. Longer suits a front door
+    /// that may be slow to answer
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        env = "FLOTILLA_LEASE_SECONDS",
+        default_value_t = 15,
+        value_parser = clap::value_parser!(u64).range(3..=300)
+    )]
+    pub lease_seconds: u64,
     /// Leave CRDs, webhooks and namespace to whoever installed the hub
     #[arg(long, env = "FLOTILLA_NO_INSTALL")]
     pub no_install: bool,

@@ -35,14 +35,20 @@ pub struct LeaseTimes {
 impl Default for LeaseTimes {
     /// 15 s, as Kubernetes' own controllers: a dead leader is replaced in under 20 s.
     fn default() -> Self {
-        Self {
-            lease: Duration::from_secs(15),
-            renew: Duration::from_secs(5),
-        }
+        Self::of(Duration::from_secs(15))
     }
 }
 
 impl LeaseTimes {
+    /// For a life of the lease: renewed at a third of it.
+    #[must_use]
+    pub fn of(lease: Duration) -> Self {
+        Self {
+            lease,
+            renew: lease / 3,
+        }
+    }
+
     /// No write is begun later than this after the last renewal.
     fn acting(&self) -> Duration {
         self.lease * 2 / 3

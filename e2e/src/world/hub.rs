@@ -45,6 +45,8 @@ impl Hub {
             format!("--webhook-listen={}", local(&webhook)),
             format!("--metrics-listen={}", local(&metrics)),
             format!("--identity={name}"),
+            // Many control planes share two cores here: a slow answer is no dead hub.
+            "--lease-seconds=30".to_owned(),
         ];
         let process = Process::new(ProcessSpec {
             name: name.to_owned(),

@@ -1,14 +1,22 @@
 //! All scenarios, by area.
 
+mod away;
 mod common;
+mod crash;
+mod drift;
+mod identity;
 mod kinds;
+mod leave;
 mod namespaces;
 mod overrides;
 mod placement;
 mod propagation;
+mod quiet;
+mod refusal;
 mod size;
 mod status;
 mod suspension;
+mod takeover;
 mod why;
 
 use crate::scenario::Scenario;
@@ -25,7 +33,15 @@ pub fn all() -> Vec<Scenario> {
         kinds::SCENARIOS,
         namespaces::SCENARIOS,
         why::SCENARIOS,
+        drift::SCENARIOS,
+        refusal::SCENARIOS,
         size::SCENARIOS,
+        quiet::SCENARIOS,
+        away::SCENARIOS,
+        identity::SCENARIOS,
+        crash::SCENARIOS,
+        takeover::SCENARIOS,
+        leave::SCENARIOS,
     ]
     .concat()
 }

@@ -139,7 +139,7 @@ impl World {
             .map(|spec| Member::prepare(spec.clone(), durable));
         let (door, members) =
             try_join(door::start(&options.name, durable), try_join_all(members)).await?;
-        let hub = Hub::start("hub", &door, &workdir).await?;
+        let hub = Hub::start("hub", &door, &workdir, None).await?;
         hub.ready().await?;
         let members = members
             .into_iter()
@@ -181,6 +181,25 @@ impl World {
             self.cluster_ready(name).await?;
         }
         Ok(())
+    }
+
+    /// Joins a member again that has left, with a new token.
+    ///
+    /// # Errors
+    /// When it does not come back in time.
+    pub async fn rejoin(&self, name: &str) -> Result<(), WorldError> {
+        let member = self.member(name);
+        member.agent().stop_if_running().await?;
+        let identity = (rbac::HUB_NAMESPACE, "flotilla-identity");
+        member
+            .objects()
+            .await?
+            .delete(("v1", "Secret"), identity)
+            .await?;
+        let join = self.flotilla(&member.spec().token_args()).await?;
+        self.workdir.write(&format!("{name}.join"), join.trim())?;
+        member.agent().start()?;
+        self.cluster_ready(name).await
     }
 
     /// Waits until the front door shows a member as Ready.
@@ -237,7 +256,7 @@ impl World {
     /// # Errors
     /// When it does not start.
     pub async fn second_hub(&self) -> Result<Hub, WorldError> {
-        Hub::start("hub-2", &self.door, &self.workdir).await
+        Hub::start("hub-2", &self.door, &self.workdir, Some(&self.hub)).await
     }
 
     /// A member by name.

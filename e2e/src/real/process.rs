@@ -123,6 +123,21 @@ impl Process {
         self.ended(SIGNAL_DEADLINE).await
     }
 
+    /// Stops the program unless it has ended by itself.
+    pub async fn stop_if_running(&self) -> Result<(), RealError> {
+        if self.is_running() {
+            self.stop().await
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Starts the program again, whether it has ended by itself or not.
+    pub async fn restart_if_ended(&self) -> Result<(), RealError> {
+        self.stop_if_running().await?;
+        self.start()
+    }
+
     /// Stops and starts the program.
     pub async fn restart(&self) -> Result<(), RealError> {
         self.stop().await?;

@@ -1,5 +1,6 @@
 //! A hub process at a front door, under its own least-privileged identity.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use flotilla_hub::rbac;
@@ -26,14 +27,17 @@ impl Hub {
         name: &str,
         door: &ControlPlane,
         workdir: &Workdir,
+        before: Option<&Self>,
     ) -> Result<Self, WorldError> {
         let (fleet, metrics, webhook) =
             (PortLease::take()?, PortLease::take()?, PortLease::take()?);
         let kubeconfig = door.kubeconfig_for(rbac::HUB_NAME, &[])?;
-        let listen = std::net::SocketAddr::from(([127, 0, 0, 1], fleet.port()));
+        let listen = SocketAddr::from(([127, 0, 0, 1], fleet.port()));
         let tap = Tap::start(listen)
             .await
             .map_err(WorldError::io("start the tap"))?;
+        // One address for all hubs of a world: that of the tap before the first.
+        let address = before.map_or(tap.address(), |first| first.tap.address());
         let (program, first) = multicall::hub().map_err(WorldError::io("find this program"))?;
         let local = |port: &PortLease| format!("127.0.0.1:{}", port.port());
         let args = [
@@ -41,7 +45,7 @@ impl Hub {
             "serve".to_owned(),
             format!("--kubeconfig={}", kubeconfig.display()),
             format!("--fleet-listen={}", local(&fleet)),
-            format!("--fleet-address={}", tap.address()),
+            format!("--fleet-address={address}"),
             format!("--webhook-listen={}", local(&webhook)),
             format!("--metrics-listen={}", local(&metrics)),
             format!("--identity={name}"),
@@ -79,8 +83,8 @@ impl Hub {
 
     /// Where it listens; agents dial the tap before it.
     #[must_use]
-    pub fn fleet_address(&self) -> String {
-        format!("127.0.0.1:{}", self.fleet.port())
+    pub fn listens_at(&self) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.fleet.port()))
     }
 
     /// Waits until it says that it is ready.

@@ -196,6 +196,20 @@ impl Member {
         self.agent.as_ref().expect("the member has joined")
     }
 
+    /// Takes the agent's disk away, as a lost node would.
+    ///
+    /// # Errors
+    /// When it cannot be removed.
+    pub fn forget_node(&self) -> Result<(), WorldError> {
+        let data = self.plane.directory().join("agent-data");
+        match std::fs::remove_dir_all(&data) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(WorldError::io("remove the agent's data")(error))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The end of its agent's log.
     #[must_use]
     pub fn agent_log(&self) -> String {

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
 /// Bytes that passed, by direction.
@@ -28,6 +29,7 @@ struct Counters {
 /// A running proxy.
 pub struct Tap {
     address: SocketAddr,
+    to: watch::Sender<SocketAddr>,
     counters: Arc<Counters>,
     task: JoinHandle<()>,
 }
@@ -41,9 +43,11 @@ impl Tap {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let counters = Arc::<Counters>::default();
-        let task = tokio::spawn(accept(listener, to, Arc::clone(&counters)));
+        let (to, to_rx) = watch::channel(to);
+        let task = tokio::spawn(accept(listener, to_rx, Arc::clone(&counters)));
         Ok(Self {
             address,
+            to,
             counters,
             task,
         })
@@ -53,6 +57,12 @@ impl Tap {
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Passes connections on to another hub from now on, as a load balancer would, and cuts those
+    /// that are open.
+    pub fn redirect(&self, to: SocketAddr) {
+        self.to.send_replace(to);
     }
 
     /// What passed so far.
@@ -71,12 +81,26 @@ impl Drop for Tap {
     }
 }
 
-async fn accept(listener: TcpListener, to: SocketAddr, counters: Arc<Counters>) {
+async fn accept(
+    listener: TcpListener,
+    mut to: watch::Receiver<SocketAddr>,
+    counters: Arc<Counters>,
+) {
     let mut connections = JoinSet::new();
-    while let Ok((from, _)) = listener.accept().await {
+    loop {
+        // Cancel-safe: neither a connection nor a redirection is lost when the other arm wins.
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            Ok(()) = to.changed() => {
+                connections.abort_all();
+                continue;
+            }
+        };
+        let Ok((from, _)) = accepted else { return };
+        let target = *to.borrow();
         let counters = Arc::clone(&counters);
         connections.spawn(async move {
-            let Ok(to) = TcpStream::connect(to).await else {
+            let Ok(to) = TcpStream::connect(target).await else {
                 return;
             };
             // A late frame must not wait for Nagle: the tap may not be what is measured.

@@ -30,6 +30,9 @@ impl State {
         let old = self.bindings.insert(key.clone(), Arc::clone(&new));
         self.link(&key, old.as_deref(), Some(&new));
         self.set_removed(ctx, &key, old.as_deref(), &new);
+        if new.is_deleting() && self.removals.contains_key(&new.object.metadata.uid) {
+            self.unassign(ctx, &key, &BTreeSet::new());
+        }
         self.touch_binding(&new);
         let cause = new.decision_revision;
         if old.is_none_or(|old| !old.decides_like(&new)) {

@@ -1,6 +1,7 @@
 //! Deletions that clusters have not acknowledged: from bindings that dropped a cluster, and from
 //! Removals of bindings that went. Struck only when the front door shows it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use flotilla_policy::api::Removal;
@@ -118,10 +119,24 @@ impl State {
             );
             self.dirty.clusters.insert(entry.cluster.clone());
         }
+        self.unassign_removed(ctx, &facts);
         if let Some(old) = old {
             self.strike_entries(ctx, &old, &facts);
         }
         self.touch_removal(&facts);
+    }
+
+    /// A binding that goes is in no share any more, so that nothing is said anew about a work whose
+    /// removal a cluster acknowledged before the binding went.
+    fn unassign_removed(&mut self, ctx: &Context<'_>, removal: &RemovalFacts) {
+        let template = TemplateKey::from_reference(&removal.spec.resource);
+        let Some(key) = self.binding_of.get(&template).cloned() else {
+            return;
+        };
+        let binding = self.bindings.get(&key);
+        if binding.is_some_and(|b| b.is_deleting() && b.object.metadata.uid == removal.name) {
+            self.unassign(ctx, &key, &BTreeSet::new());
+        }
     }
 
     pub(super) fn remove_removal(&mut self, ctx: &Context<'_>, name: &str) {

@@ -261,6 +261,37 @@ fn a_removal_stays_until_its_binding_went_and_every_cluster_acknowledged() {
 }
 
 #[test]
+fn an_acknowledged_removal_is_not_undone_while_its_binding_goes() {
+    let mut world = thread();
+    world.cluster("m2");
+    world.policy("app", "pp", &["m1", "m2"]);
+    world.settle();
+    let reports = Arc::new(Reports::default());
+    let removals = Removals::new(Arc::clone(&world.index), Arc::clone(&reports));
+    world.delete(CONFIG_MAP, "app", "conf");
+    let key = TemplateKey {
+        group: String::new(),
+        kind: "ConfigMap".to_owned(),
+        namespace: "app".to_owned(),
+        name: "conf".to_owned(),
+    };
+    let view = world.index.placement_view(&key);
+    let plan = placement::plan(&view, &super::world::moment(3));
+    world.execute(&plan.writes);
+    // One cluster is faster than our finalizer.
+    acknowledge(&world, "m1");
+    for name in removals.take() {
+        if let Planned::Write(writes) = removals.plan(&name, &super::world::moment(3)) {
+            world.execute(&writes);
+        }
+    }
+    assert_eq!(world.list(durable::RESOURCE_BINDING).len(), 1);
+    let said = |cluster: &str| world.said(cluster, CONFIG_MAP, "app", "conf");
+    assert!(matches!(said("m1"), Said::Nothing), "{:?}", said("m1"));
+    assert!(matches!(said("m2"), Said::Tombstone(_)), "{:?}", said("m2"));
+}
+
+#[test]
 fn what_an_annotation_cannot_hold_goes_into_a_removal_first() {
     let mut world = World::new();
     let names: Vec<String> = (0..760).map(|i| format!("m{i:04}")).collect();

@@ -39,8 +39,16 @@ const ADDRESSES_MAX: usize = 4096;
 /// How long a nonce may be answered.
 const NONCE_LIFE: Duration = Duration::from_secs(60);
 
-/// A nonce that was given out, and when.
-type Given = Option<([u8; 32], Instant)>;
+/// Challenges of one connection. Each request for an identity costs the front door a read, and a new
+/// connection costs its address a strike.
+const CHALLENGES_MAX: u32 = 8;
+
+/// The nonce that was given out last, and how many were.
+#[derive(Debug, Default)]
+struct Given {
+    nonce: Option<([u8; 32], Instant)>,
+    count: u32,
+}
 
 /// What is known of a peer from its TLS channel alone.
 #[derive(Clone)]
@@ -70,14 +78,18 @@ impl Peer {
         self.address
     }
 
-    /// Remembers a nonce that was given out; the one before it is worth nothing any more.
-    pub(super) fn give_nonce(&self, nonce: [u8; 32]) {
-        *self.lock() = Some((nonce, Instant::now()));
+    /// Remembers a nonce that was given out; the one before it is worth nothing any more. False when
+    /// this connection had enough of them.
+    pub(super) fn give_nonce(&self, nonce: [u8; 32]) -> bool {
+        let mut given = self.lock();
+        given.count = given.count.saturating_add(1);
+        given.nonce = Some((nonce, Instant::now()));
+        given.count <= CHALLENGES_MAX
     }
 
     /// Uses up the nonce of this connection, if it is this one.
     pub(super) fn take_nonce(&self, answered: &[u8]) -> Option<[u8; 32]> {
-        let (nonce, given) = self.lock().take()?;
+        let (nonce, given) = self.lock().nonce.take()?;
         (nonce == answered && given.elapsed() < NONCE_LIFE).then_some(nonce)
     }
 

@@ -30,7 +30,10 @@ impl Enrolment for EnrolmentService {
         SystemRandom::new()
             .fill(&mut nonce)
             .map_err(|_| to_status(&PkiError::Random))?;
-        peer_of(&request)?.give_nonce(nonce);
+        if !peer_of(&request)?.give_nonce(nonce) {
+            let why = "too many challenges on one connection; connect again";
+            return Err(Status::resource_exhausted(why));
+        }
         let nonce = nonce.to_vec().into();
         Ok(Response::new(v1::ChallengeResponse { nonce }))
     }

@@ -190,6 +190,21 @@ async fn a_proof_holds_on_its_own_connection_once() {
 }
 
 #[tokio::test]
+async fn a_connection_gets_a_few_challenges_only() {
+    let hub = mk_hub().await;
+    let mut dialled = hub.dial(None).await.unwrap();
+    for _ in 0..8 {
+        let challenge = dialled.enrolment.challenge(v1::ChallengeRequest {}).await;
+        assert!(challenge.is_ok());
+    }
+    let refused = dialled.enrolment.challenge(v1::ChallengeRequest {}).await;
+    assert_eq!(refused.err().unwrap().code(), Code::ResourceExhausted);
+    let mut other = hub.dial(None).await.unwrap();
+    let challenge = other.enrolment.challenge(v1::ChallengeRequest {}).await;
+    assert!(challenge.is_ok());
+}
+
+#[tokio::test]
 async fn renewal_and_its_clone() {
     let hub = mk_hub().await;
     let first = hub.joined("edge").await;

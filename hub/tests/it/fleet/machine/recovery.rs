@@ -53,20 +53,25 @@ fn a_reign_that_ended_says_nothing_more() {
     assert!(late.is_closed && matches!(late.read().as_slice(), [FromHub::Goaway(_)]));
 }
 
-#[test]
-#[expect(
-    clippy::too_many_lines,
-    reason = "one agent's whole inventory, class by class, against one plan"
-)]
-fn recovery_creates_and_asks_about_the_rest() {
+/// A session in Recovery of a member that holds one work that is the same, one that differs, one that
+/// is to be removed and one that the hub does not know; and what was said about them.
+struct Case {
+    bench: Bench,
+    pair: Pair,
+    said: Vec<FromHub>,
+    absent: WorkId,
+    differs: WorkId,
+    gone: WorkId,
+    unknown: WorkId,
+}
+
+fn mk_case() -> Case {
     let mut bench = Bench::new();
     let absent = bench.assign("ConfigMap", "absent", "1");
     let same = bench.assign("ConfigMap", "same", "1");
     let differs = bench.assign("ConfigMap", "differs", "1");
-    let (gone, _) = {
-        bench.assign("ConfigMap", "gone", "1");
-        bench.remove("ConfigMap", "gone", false)
-    };
+    bench.assign("ConfigMap", "gone", "1");
+    let (gone, _) = bench.remove("ConfigMap", "gone", false);
     let unknown = WorkId::from_array([0xaa; 16]);
     raised(&mut bench);
     let (mut pair, welcome) = bench.greeted(from_the_lost_future(&bench));
@@ -74,17 +79,15 @@ fn recovery_creates_and_asks_about_the_rest() {
     assert_eq!(welcome.epoch.unwrap().term, 8);
     let digests = vec![7; 256 * 32].into();
     pair.say(&bench, ToHub::Buckets(v1::Buckets { digests }));
-    assert!(matches!(
-        pair.read_all(&bench).as_slice(),
-        [FromHub::BucketWant(_)]
-    ));
+    let said = pair.read_all(&bench);
+    assert!(matches!(said.as_slice(), [FromHub::BucketWant(_)]));
     let set = bench.shares.set(&Bench::cluster());
-    let other = Digest::of(b"newer");
+    let newer = Digest::of(b"newer");
     let items = [
         (same, set.get(same).unwrap()),
-        (differs, other),
-        (gone, other),
-        (unknown, other),
+        (differs, newer),
+        (gone, newer),
+        (unknown, newer),
     ];
     let items = items.map(|(id, content)| v1::InventoryItem {
         id: id.to_wire(),
@@ -97,31 +100,50 @@ fn recovery_creates_and_asks_about_the_rest() {
         last: true,
     };
     pair.say(&bench, ToHub::Inventory(inventory));
-    let frames = pair.read_all(&bench);
-    assert_eq!(words(&frames), ["+absent"]);
-    assert_eq!(checkpoint(&frames), None);
+    let said = pair.read_all(&bench);
+    Case {
+        bench,
+        pair,
+        said,
+        absent,
+        differs,
+        gone,
+        unknown,
+    }
+}
+
+#[test]
+fn recovery_creates_what_is_absent_and_holds_the_rest() {
+    let case = mk_case();
+    assert_eq!(words(&case.said), ["+absent"]);
+    assert!(deltas(&case.said).iter().all(|delta| match &delta.op {
+        Some(Op::Upsert(upsert)) => upsert.id == case.absent.to_wire(),
+        _ => false,
+    }));
+    assert_eq!(checkpoint(&case.said), None);
     let held = [
-        (differs, HoldWhy::RecoveryDiffers),
-        (gone, HoldWhy::RecoveryRemoval),
+        (case.differs, HoldWhy::RecoveryDiffers),
+        (case.gone, HoldWhy::RecoveryRemoval),
     ];
-    assert_eq!(*pair.machine.held(), BTreeMap::from(held));
+    assert_eq!(*case.pair.machine.held(), BTreeMap::from(held));
     let (mut told, mut orphans) = (Vec::new(), Vec::new());
-    for frame in &frames {
+    for frame in &case.said {
         if let FromHub::Hold(hold) = frame {
             told.extend(hold.ids.clone());
             orphans.extend(hold.unknown.clone());
         }
     }
     assert_eq!(told.len(), 2);
-    assert_eq!(orphans, [unknown.to_wire()]);
-    let orphan = |f: &Fact| matches!(f, Fact::Orphan(id, _) if *id == unknown);
-    assert!(pair.facts.iter().any(orphan));
-    assert!(deltas(&frames).iter().all(|delta| match &delta.op {
-        Some(Op::Upsert(upsert)) => upsert.id == absent.to_wire(),
-        _ => false,
-    }));
+    assert_eq!(orphans, [case.unknown.to_wire()]);
+    let orphan = |f: &Fact| matches!(f, Fact::Orphan(id, _) if *id == case.unknown);
+    assert!(case.pair.facts.iter().any(orphan));
+}
 
-    // A person answers: both are said, with the release before, and the session ends as an ordinary one.
+#[test]
+fn recovery_ends_when_a_person_has_answered() {
+    let Case {
+        bench, mut pair, ..
+    } = mk_case();
     pair.feed(
         &bench,
         Input::Release {
@@ -131,13 +153,12 @@ fn recovery_creates_and_asks_about_the_rest() {
     );
     let frames = pair.read_all(&bench);
     assert_eq!(words(&frames), ["+differs", "-gone"]);
-    assert!(matches!(frames[0], FromHub::Release(_)));
+    assert!(matches!(frames[0], FromHub::Release(_)), "said before them");
     let cursor = checkpoint(&frames)
         .expect("all was answered")
         .cursor
         .clone();
     assert!(pair.facts.contains(&Fact::Recovered) && pair.is_closed);
-
     // The old high-water is overruled by the cursor that was given after the answers.
     let hello = v1::Hello {
         cursor,

@@ -4,13 +4,15 @@
 //! serves admission, health and metrics and reads the front door; only the leader serves sessions and
 //! writes decisions. A part that ends unasked ends the process, and says which it was.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 use arc_swap::ArcSwapOption;
+use flotilla_policy::model::marks::RELEASE;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use prometheus_client::registry::Registry;
@@ -28,6 +30,7 @@ use crate::durable::{Durable, KubeDurable};
 use crate::epochs::Epochs;
 use crate::fleet::reports::Reports;
 use crate::fleet::server::{FleetConfig, FleetServer, LeadParts};
+use crate::fleet::sessions::{ReleaseOrder, Sessions};
 use crate::fleet::share::{BodyStore, ClusterName, Shares};
 use crate::front_door::keys::Source;
 use crate::front_door::{FrontDoor, Observer};
@@ -209,6 +212,8 @@ impl Parts {
         let watched = Arc::new(Watched {
             revocations: Arc::clone(pki.revocations()),
             epochs: ArcSwapOption::empty(),
+            sessions: ArcSwapOption::empty(),
+            released: Mutex::default(),
         });
         let observer: Arc<dyn Observer> = Arc::<Watched>::clone(&watched);
         let bodies = Arc::<BodyStore>::default();
@@ -391,12 +396,13 @@ impl Leader {
             Arc::clone(&self.pki),
             FleetConfig::new(names, &self.identity),
         )?;
-        fleet.lead(LeadParts {
+        let sessions = fleet.lead(LeadParts {
             token: token.clone(),
             epochs: Arc::clone(&epochs),
             shares: Arc::clone(&self.shares),
             reports: Arc::clone(&self.reports),
         });
+        self.watched.sessions.store(Some(sessions));
         let env = Env {
             index: Arc::clone(self.door.index()),
             writer: Writer::new(Arc::clone(&self.durable), Arc::new(self.door.templates())),
@@ -447,11 +453,35 @@ struct Watched {
     revocations: Arc<Revocations>,
     /// Those of the reign that this hub is in, or was in last.
     epochs: ArcSwapOption<Epochs>,
+    /// Its sessions, for people's releases.
+    sessions: ArcSwapOption<Sessions>,
+    /// Releases that were passed on.
+    released: Mutex<BTreeMap<ClusterName, String>>,
 }
 
 impl Watched {
     fn follow(&self, epochs: Arc<Epochs>) {
         self.epochs.store(Some(epochs));
+    }
+
+    /// Passes a person's release on, once.
+    fn release(&self, name: &ClusterName, cluster: &Value) {
+        let approval = cluster["metadata"]["annotations"][RELEASE].as_str();
+        let (Some(approval), Some(sessions)) = (approval, &*self.sessions.load()) else {
+            return;
+        };
+        let mut released = self.released.lock().unwrap_or_else(PoisonError::into_inner);
+        if released.get(name).is_some_and(|last| last == approval) {
+            return;
+        }
+        let order = ReleaseOrder {
+            approval: approval.to_owned(),
+            ids: None,
+        };
+        if sessions.release(name, order) {
+            tracing::info!(cluster = %name, approval, "held works are released");
+            released.insert(name.clone(), approval.to_owned());
+        }
     }
 }
 
@@ -465,6 +495,7 @@ impl Observer for Watched {
                 }
             }
             Source::Enrolments => self.revocations.set(&name, Standing::of(object)),
+            Source::Clusters => self.release(&name, object),
             _ => {}
         }
     }

@@ -1,6 +1,7 @@
 //! The commands: one file each, one variant here.
 
 mod get;
+mod release;
 mod revoke;
 mod token;
 mod unjoin;
@@ -39,6 +40,8 @@ pub enum Command {
     Why(why::Why),
     /// Take a cluster out of the fleet; its workloads stay unless --drain
     Unjoin(unjoin::Unjoin),
+    /// Let works go on that are held for a person (condition WorksHeld of the Cluster)
+    Release(release::Release),
     /// Cut a cluster's agent off at once; its workloads stay
     Revoke(revoke::Revoke),
 }
@@ -49,6 +52,7 @@ pub(crate) async fn run(door: &Door, command: &Command) -> Result<String, CliErr
         Command::Get(args) => get::run(door, args).await,
         Command::Why(args) => why::run(door, args).await,
         Command::Unjoin(args) => unjoin::run(door, args).await,
+        Command::Release(args) => release::run(door, args).await,
         Command::Revoke(args) => revoke::run(door, args).await,
     }
 }

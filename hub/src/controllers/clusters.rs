@@ -60,7 +60,13 @@ impl Controller for Clusters {
             return Planned::Nothing;
         };
         let (measured, liveness) = self.reports.cluster(&ClusterName::new(name));
-        plan(&view, &cluster, &Said { measured, liveness }, moment)
+        let held = self.reports.held_in(&ClusterName::new(name));
+        let said = Said {
+            measured,
+            liveness,
+            held,
+        };
+        plan(&view, &cluster, &said, moment)
     }
 }
 
@@ -71,6 +77,8 @@ pub struct Said {
     pub measured: Option<ClusterStatus>,
     /// Whether it is there.
     pub liveness: Option<Liveness>,
+    /// Works that wait for a person.
+    pub held: usize,
 }
 
 /// Plans about one cluster.

@@ -22,7 +22,7 @@ use tracing::Instrument;
 use super::enrolment::{peer_of, to_leaf, to_status};
 use super::reports::Liveness;
 use super::server::{Lead, SWEEP_INTERVAL, Shell};
-use super::session::{Fact, Input, Output, Seating, Session, SessionConfig};
+use super::session::{Fact, HoldWhy, Input, Output, Seating, Session, SessionConfig};
 use super::sessions::{ReleaseOrder, Seat};
 use crate::pki::{ClusterScope, RenewAsk, ScopeError};
 
@@ -268,6 +268,10 @@ impl Run {
                 Output::Close => return false,
             }
         }
+        // The first minute of a leader passes by itself; the rest waits for a person.
+        let held = machine.held().values();
+        let held = held.filter(|why| **why != HoldWhy::NewLeader).count();
+        self.lead.reports.held(&self.scope, held);
         true
     }
 

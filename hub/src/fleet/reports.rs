@@ -76,6 +76,7 @@ struct State {
     works: BTreeMap<ClusterName, BTreeMap<WorkId, WorkReport>>,
     capacity: BTreeMap<ClusterName, ClusterStatus>,
     liveness: BTreeMap<ClusterName, Liveness>,
+    held: BTreeMap<ClusterName, usize>,
     dirty_works: BTreeSet<(ClusterName, WorkId)>,
     dirty_clusters: BTreeSet<ClusterName>,
     settled: BTreeSet<Settled>,
@@ -137,6 +138,20 @@ impl Reports {
         });
     }
 
+    /// Says how many works of a cluster wait for a person.
+    pub fn held(&self, cluster: &ClusterName, count: usize) {
+        self.change(|state| {
+            let old = state.held.insert(cluster.clone(), count).unwrap_or(0);
+            old != count && state.dirty_clusters.insert(cluster.clone())
+        });
+    }
+
+    /// How many works of a cluster wait for a person.
+    #[must_use]
+    pub fn held_in(&self, cluster: &ClusterName) -> usize {
+        self.lock().held.get(cluster).copied().unwrap_or(0)
+    }
+
     /// Takes an acknowledgement in.
     pub fn settle(&self, settled: Settled) {
         self.change(|state| state.settled.insert(settled));
@@ -148,6 +163,7 @@ impl Reports {
             state.works.remove(cluster);
             state.capacity.remove(cluster);
             state.liveness.remove(cluster);
+            state.held.remove(cluster);
             true
         });
     }

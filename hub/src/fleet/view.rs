@@ -84,6 +84,10 @@ impl ScopedReports {
         self.reports.liveness(scope.cluster(), liveness);
     }
 
+    pub(super) fn held(&self, scope: &ClusterScope, count: usize) {
+        self.reports.held(scope.cluster(), count);
+    }
+
     pub(super) fn settle(&self, scope: &ClusterScope, id: WorkId, made_at: u64) {
         self.reports.settle(Settled {
             cluster: scope.cluster().clone(),

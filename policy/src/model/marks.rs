@@ -25,6 +25,8 @@ pub const WHY: &str = "fleet.flotilla.dev/why";
 
 /// Annotation of Clusters, by people: `true` takes everything of the fleet off the member.
 pub const DRAIN: &str = "fleet.flotilla.dev/drain";
+/// On a Cluster, by a person: lets held works go on; each new text once.
+pub const RELEASE: &str = "fleet.flotilla.dev/release";
 /// Finalizer of Clusters: holds them until the hub has detached the member.
 pub const CLUSTER_FINALIZER: &str = "fleet.flotilla.dev/cluster";
 /// Annotation of Removals: `true` where a person asked for the deletion, so that no brake holds it.

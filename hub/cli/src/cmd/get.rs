@@ -79,14 +79,16 @@ fn row(cluster: &Value) -> Vec<String> {
 
 /// Status of condition Ready; `Unknown` when nobody has set it.
 pub(crate) fn ready(cluster: &Value) -> String {
-    cluster["status"]["conditions"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .find(|c| c["type"] == "Ready")
+    condition(cluster, "Ready")
         .and_then(|c| c["status"].as_str())
         .unwrap_or("Unknown")
         .to_owned()
+}
+
+/// The condition of that type.
+pub(crate) fn condition<'a>(object: &'a Value, type_: &str) -> Option<&'a Value> {
+    let conditions = object["status"]["conditions"].as_array()?;
+    conditions.iter().find(|c| c["type"] == type_)
 }
 
 fn taints(cluster: &Value) -> String {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::{Value, json};
 
+use super::get::condition;
 use crate::door::{CLUSTER, Door};
 use crate::error::CliError;
 
@@ -60,12 +61,7 @@ pub(crate) async fn run(door: &Door, args: &Unjoin) -> Result<String, CliError> 
 }
 
 fn drained(cluster: &Value) -> bool {
-    condition(cluster).is_some_and(|c| c["status"] == "True")
-}
-
-fn condition(cluster: &Value) -> Option<&Value> {
-    let conditions = cluster["status"]["conditions"].as_array()?;
-    conditions.iter().find(|c| c["type"] == "Drained")
+    condition(cluster, "Drained").is_some_and(|c| c["status"] == "True")
 }
 
 /// Looks until `done`; at the deadline returns what the condition said last.
@@ -84,7 +80,7 @@ async fn wait(
             }
             let message = cluster
                 .as_ref()
-                .and_then(condition)
+                .and_then(|c| condition(c, "Drained"))
                 .and_then(|c| c["message"].as_str());
             last = message.map_or(last, |m| format!(" ({m})"));
         }

@@ -96,6 +96,16 @@ pub(super) fn wanted(
             now,
         );
     }
+    if said.held > 0 {
+        let text = format!(
+            "{} works wait for a person: too many derived removals at once, or a store that went back; \
+             look at what changed, then `flotilla release {}`",
+            said.held, cluster.metadata.name
+        );
+        set(&mut status, "WorksHeld", ("True", "Brake", &text), now);
+    } else {
+        status.conditions.retain(|c| c.type_ != "WorksHeld");
+    }
     if is_draining(cluster) {
         let left = view.bindings + view.removals;
         let message = format!("{left} bindings and removals are left");

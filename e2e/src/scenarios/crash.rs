@@ -15,7 +15,7 @@ pub(super) static SCENARIOS: &[Scenario] = &[alone("crash-hub", hub), alone("cra
 
 /// Kills per scenario.
 const KILLS: u32 = 30;
-/// Objects that come, change and go.
+/// Objects that live at once.
 const OBJECTS: u64 = 12;
 /// After the last kill everything must be in line within this.
 const CONVERGED_MAX: Duration = Duration::from_secs(120);
@@ -68,16 +68,28 @@ async fn stream(
         .await?;
     let mut random = Random(seed);
     let mut acknowledged = Acknowledged::new();
+    let mut made = 0;
     for kill in 0..KILLS {
         for _ in 0..1 + random.below(6) {
-            let name = format!("cm-{}", random.below(OBJECTS));
-            if random.below(4) == 0 {
-                stage.door.delete(CONFIG_MAP, (ns, &name)).await?;
-                acknowledged.remove(&name);
-            } else {
-                let value = format!("{kill}-{}", random.below(1_000));
-                stage.door.apply(config_map(ns, &name, &value)).await?;
-                acknowledged.insert(name, value);
+            let live = acknowledged.len() as u64;
+            let any = acknowledged.keys().nth(random.below(live.max(1)) as usize);
+            match (any.cloned(), random.below(4)) {
+                (Some(name), 0) => {
+                    stage.door.delete(CONFIG_MAP, (ns, &name)).await?;
+                    acknowledged.remove(&name);
+                }
+                // A name is not used twice: deleted, made anew and deleted again while no hub looks,
+                // an object of the first is held for a person, which is another scenario.
+                (name, turn) => {
+                    let name = name.filter(|_| turn < 3 || live >= OBJECTS);
+                    let name = name.unwrap_or_else(|| {
+                        made += 1;
+                        format!("cm-{made}")
+                    });
+                    let value = format!("{kill}-{}", random.below(1_000));
+                    stage.door.apply(config_map(ns, &name, &value)).await?;
+                    acknowledged.insert(name, value);
+                }
             }
         }
         // Between no time and long enough for a whole delivery.

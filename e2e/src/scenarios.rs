@@ -13,6 +13,7 @@ mod placement;
 mod propagation;
 mod quiet;
 mod refusal;
+mod restore;
 mod size;
 mod status;
 mod suspension;
@@ -41,6 +42,7 @@ pub fn all() -> Vec<Scenario> {
         identity::SCENARIOS,
         crash::SCENARIOS,
         takeover::SCENARIOS,
+        restore::SCENARIOS,
         leave::SCENARIOS,
     ]
     .concat()

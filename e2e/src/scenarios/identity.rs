@@ -111,11 +111,7 @@ async fn uid(stage: &Stage<'_>, member: &str) -> Result<String, WorldError> {
 fn tokens<'a>(stage: &'a Stage<'a>) -> Played<'a> {
     Box::pin(async move {
         let good = token(stage, "stranger").await?;
-        let expired = token(stage, "stranger").await?;
-        let past = json!({"spec": {"expiresAt": "2020-01-01T00:00:00Z"}});
-        let join_token = ("fleet.flotilla.dev/v1alpha1", "JoinToken");
-        let name = ("", expired.token.as_str());
-        stage.door.merge(join_token, name, past).await?;
+        let expired = expired(stage, &good).await?;
         let change = |change: &dyn Fn(&mut JoinString)| {
             let mut join = good.clone();
             change(&mut join);
@@ -156,6 +152,20 @@ fn tokens<'a>(stage: &'a Stage<'a>) -> Played<'a> {
             .await
             .map(drop)
     })
+}
+
+/// The same token once more, but for its name and its end.
+async fn expired(stage: &Stage<'_>, good: &JoinString) -> Result<JoinString, WorldError> {
+    let kind = ("fleet.flotilla.dev/v1alpha1", "JoinToken");
+    let found = stage.door.get(kind, ("", &good.token)).await?;
+    let mut spec = found.map(|t| t["spec"].clone()).unwrap_or_default();
+    spec["expiresAt"] = json!("2020-01-01T00:00:00Z");
+    let mut join = good.clone();
+    join.token = "stranger-expired".to_owned();
+    let metadata = json!({"name": join.token});
+    let token = json!({"apiVersion": kind.0, "kind": kind.1, "metadata": metadata, "spec": spec});
+    stage.door.create(token).await?;
+    Ok(join)
 }
 
 fn canaries(ns: &str) -> Value {

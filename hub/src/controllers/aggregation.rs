@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use flotilla_policy::api::{AggregatedStatusItem, BindingStatus, Condition};
+use flotilla_policy::api::{AggregatedStatusItem, BindingStatus, set_condition};
 use flotilla_policy::interpret;
 use flotilla_proto::convert::object::health_word;
 use flotilla_proto::ids::WorkId;
@@ -194,13 +194,12 @@ fn set_conditions(
     now: &str,
 ) {
     if let Some(condition) = view.decision.as_ref().and_then(|d| d.condition.as_ref()) {
-        set(
-            status,
-            "Scheduled",
+        let said = (
             condition.status,
-            (condition.reason, &condition.message),
-            now,
+            condition.reason,
+            condition.message.as_str(),
         );
+        set_condition(&mut status.conditions, "Scheduled", said, now);
     }
     let applied = |name: &String| {
         let items = &status.aggregated_status;
@@ -225,7 +224,8 @@ fn set_conditions(
                 format!("not applied in: {names}; see aggregatedStatus"),
             )
         };
-        set(status, "FullyApplied", said.0, (said.1, &text), now);
+        let said = (said.0, said.1, text.as_str());
+        set_condition(&mut status.conditions, "FullyApplied", said, now);
     }
     let template = &view.binding.template;
     let missing = format!("{template} is not at the front door; what runs in the members stays");
@@ -237,29 +237,9 @@ fn set_conditions(
 /// A condition that is there only while it holds.
 fn set_while(status: &mut BindingStatus, holds: bool, (type_, message): (&str, &str), now: &str) {
     if holds {
-        set(status, type_, "True", (type_, message), now);
+        set_condition(&mut status.conditions, type_, ("True", type_, message), now);
     } else {
         status.conditions.retain(|c| c.type_ != type_);
-    }
-}
-
-fn set(status: &mut BindingStatus, type_: &str, value: &str, why: (&str, &str), now: &str) {
-    let held = status.conditions.iter_mut().find(|c| c.type_ == type_);
-    let since = held
-        .as_ref()
-        .filter(|c| c.status == value)
-        .map(|c| c.last_transition_time.clone());
-    let condition = Condition {
-        type_: type_.to_owned(),
-        status: value.to_owned(),
-        observed_generation: None,
-        last_transition_time: since.unwrap_or_else(|| now.to_owned()),
-        reason: why.0.to_owned(),
-        message: why.1.to_owned(),
-    };
-    match held {
-        Some(held) => *held = condition,
-        None => status.conditions.push(condition),
     }
 }
 

@@ -106,6 +106,32 @@ pub struct Condition {
     pub message: String,
 }
 
+/// Sets a condition in a list; the transition time moves only with the status.
+pub fn set_condition(
+    conditions: &mut Vec<Condition>,
+    type_: &str,
+    (status, reason, message): (&str, &str, &str),
+    now: &str,
+) {
+    let held = conditions.iter_mut().find(|c| c.type_ == type_);
+    let since = held
+        .as_ref()
+        .filter(|c| c.status == status)
+        .map(|c| c.last_transition_time.clone());
+    let condition = Condition {
+        type_: type_.to_owned(),
+        status: status.to_owned(),
+        observed_generation: None,
+        last_transition_time: since.unwrap_or_else(|| now.to_owned()),
+        reason: reason.to_owned(),
+        message: message.to_owned(),
+    };
+    match held {
+        Some(held) => *held = condition,
+        None => conditions.push(condition),
+    }
+}
+
 /// One object of a kind: the envelope with a typed spec and status.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use flotilla_policy::api::{Cluster, ClusterStatus, Condition, Taint};
+use flotilla_policy::api::{Cluster, ClusterStatus, Taint, set_condition};
 
 use super::{FIRST_SESSION_MAX, Said};
 use crate::fleet::reports::Liveness;
@@ -86,11 +86,16 @@ pub(super) fn wanted(
             "Complete",
             "the agent has read all kinds of the member",
         );
-        set(&mut status, "CompleteAPIEnablements", complete, now);
+        set_condition(
+            &mut status.conditions,
+            "CompleteAPIEnablements",
+            complete,
+            now,
+        );
     }
     if let Some(ready) = ready {
-        set(
-            &mut status,
+        set_condition(
+            &mut status.conditions,
             "Ready",
             (ready.status, ready.reason, ready.message),
             now,
@@ -102,7 +107,12 @@ pub(super) fn wanted(
              look at what changed, then `flotilla release {}`",
             said.held, cluster.metadata.name
         );
-        set(&mut status, "WorksHeld", ("True", "Brake", &text), now);
+        set_condition(
+            &mut status.conditions,
+            "WorksHeld",
+            ("True", "Brake", &text),
+            now,
+        );
     } else {
         status.conditions.retain(|c| c.type_ != "WorksHeld");
     }
@@ -118,30 +128,9 @@ pub(super) fn wanted(
         } else {
             ("False", "Draining", message.as_str())
         };
-        set(&mut status, "Drained", drained, now);
+        set_condition(&mut status.conditions, "Drained", drained, now);
     } else {
         status.conditions.retain(|c| c.type_ != "Drained");
     }
     status
-}
-
-fn set(status: &mut ClusterStatus, type_: &str, said: (&str, &str, &str), now: &str) {
-    let (value, reason, message) = said;
-    let held = status.conditions.iter_mut().find(|c| c.type_ == type_);
-    let since = held
-        .as_ref()
-        .filter(|c| c.status == value)
-        .map(|c| c.last_transition_time.clone());
-    let condition = Condition {
-        type_: type_.to_owned(),
-        status: value.to_owned(),
-        observed_generation: None,
-        last_transition_time: since.unwrap_or_else(|| now.to_owned()),
-        reason: reason.to_owned(),
-        message: message.to_owned(),
-    };
-    match held {
-        Some(held) => *held = condition,
-        None => status.conditions.push(condition),
-    }
 }

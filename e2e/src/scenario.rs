@@ -153,7 +153,7 @@ pub async fn run_all(scenarios: &[Scenario], words: &[String]) -> Summary {
                 for scenario in of(Needs::Alone) {
                     results.push(play(scenario, &world).await);
                 }
-                if results.contains(&false) {
+                if results.contains(&false) || keeps() {
                     world.keep();
                 }
             }
@@ -169,13 +169,18 @@ pub async fn run_all(scenarios: &[Scenario], words: &[String]) -> Summary {
     }
 }
 
+/// Whether somebody wants to read the logs of a run that passes.
+fn keeps() -> bool {
+    std::env::var_os("FLOTILLA_E2E_KEEP").is_some()
+}
+
 async fn play_own(scenario: &Scenario) -> bool {
     let started = Instant::now();
     match World::start(WorldOptions::standard(scenario.name)).await {
         Err(error) => report(scenario, started.elapsed(), Err(explain(&error))),
         Ok(world) => {
             let passed = play(scenario, &world).await;
-            if !passed {
+            if !passed || keeps() {
                 world.keep();
             }
             passed

@@ -159,13 +159,15 @@ pub trait Durable: Send + Sync {
         key: &'a Key,
         object: Value,
     ) -> BoxFuture<'a, Result<Value, DurableError>>;
-    /// Replaces an object; `Conflict` unless its `resourceVersion` is the stored one.
+    /// Replaces an object; `Conflict` unless its `resourceVersion` is the stored one, also when the
+    /// object is gone.
     fn replace<'a>(
         &'a self,
         key: &'a Key,
         object: Value,
     ) -> BoxFuture<'a, Result<Value, DurableError>>;
-    /// Replaces an object's status; `Conflict` unless its `resourceVersion` is the stored one.
+    /// Replaces an object's status; `Conflict` unless its `resourceVersion` is the stored one, also
+    /// when the object is gone.
     fn replace_status<'a>(
         &'a self,
         key: &'a Key,
@@ -282,7 +284,7 @@ impl Durable for KubeDurable {
             let made = api.replace(&key.name, &params(), &object).await;
             made.as_ref()
                 .map(to_value)
-                .map_err(|e| classify_ref(key, e))
+                .map_err(|e| classify_swap(key, e))
         })
     }
 
@@ -297,7 +299,7 @@ impl Durable for KubeDurable {
             let made = api.replace_status(&key.name, &params(), &object).await;
             made.as_ref()
                 .map(to_value)
-                .map_err(|e| classify_ref(key, e))
+                .map_err(|e| classify_swap(key, e))
         })
     }
 
@@ -339,6 +341,17 @@ fn classify_ref(key: &Key, error: &kube::Error) -> DurableError {
     match error {
         kube::Error::Api(status) => classify(key, kube::Error::Api(status.clone())),
         other => DurableError::Unreachable(other.to_string().into()),
+    }
+}
+
+/// An object that went since it was read is a race like any other.
+fn classify_swap(key: &Key, error: &kube::Error) -> DurableError {
+    match error {
+        kube::Error::Api(status) if status.code == 404 => DurableError::Conflict {
+            kind: key.kind.kind,
+            name: key.name.clone(),
+        },
+        other => classify_ref(key, other),
     }
 }
 

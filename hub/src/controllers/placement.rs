@@ -106,11 +106,11 @@ pub fn plan(view: &PlacementView, moment: &Moment) -> Plan {
         return removal::plan(view, binding);
     }
     let Some(template) = view.template.as_deref() else {
-        return binding.map_or_else(Plan::default, |b| keep(view, b));
+        return binding.map_or_else(Plan::default, |b| left_behind(view, b));
     };
-    // Its binding goes first; the garbage collector sees to that.
+    // Its binding goes first.
     if let Some(binding) = binding.filter(|b| b.object.spec.resource.uid != template.uid) {
-        return keep(view, binding);
+        return left_behind(view, binding);
     }
     if binding.is_none() && (template.deleting || view.is_namespace_deleting) {
         return Plan::default();
@@ -147,6 +147,24 @@ fn find(view: &PlacementView, policy: &PolicyRef) -> Option<Arc<PropagationPolic
     };
     let found = table.iter().find(|p| p.metadata.name == policy.name);
     found.cloned()
+}
+
+/// The binding of a template that is not there. Seen to be deleted, it takes its binding with it: what
+/// the garbage collector would do, without its wait for new kinds and its slow way through many. Not
+/// seen, or with the owner taken off to orphan the binding, it takes nothing away.
+fn left_behind(view: &PlacementView, binding: &Binding) -> Plan {
+    if !view.is_deletion_seen || !binding.is_owned() {
+        return keep(view, binding);
+    }
+    let metadata = &binding.object.metadata;
+    Plan {
+        writes: vec![Write::Delete {
+            key: binding.key.door_key(),
+            uid: metadata.uid.clone(),
+            resource_version: metadata.resource_version.clone(),
+        }],
+        ..Plan::default()
+    }
 }
 
 /// The binding as it stands, without what was acknowledged or detached.

@@ -127,6 +127,14 @@ impl Binding {
         finalizers.iter().any(|f| f == marks::REMOVAL_FINALIZER)
     }
 
+    /// Whether it goes when its template does.
+    #[must_use]
+    pub fn is_owned(&self) -> bool {
+        let uid = &self.object.spec.resource.uid;
+        let owners = &self.object.metadata.owner_references;
+        owners.iter().any(|owner| owner.uid == *uid)
+    }
+
     /// The claim its marks tell.
     #[must_use]
     pub fn claim(&self) -> Option<ClaimRef> {

@@ -116,6 +116,49 @@ fn delete_and_create_again_runs_it_again() {
 }
 
 #[test]
+fn a_template_seen_to_be_deleted_takes_its_binding_with_it() {
+    let mut world = thread();
+    let uid = world.binding("app", "conf-configmap")["metadata"]["uid"].clone();
+    // The garbage collector knows a new kind up to half a minute later: nobody waits for it.
+    world.delete_quietly(&Key::namespaced(CONFIG_MAP, "app", "conf"));
+    world.sync();
+    world.settle();
+    assert_eq!(
+        world.take_writes(),
+        [
+            "delete ResourceBinding conf-configmap".to_owned(),
+            format!("create Removal {}", uid.as_str().unwrap()),
+            "replace ResourceBinding conf-configmap".to_owned(),
+        ]
+    );
+    let Said::Tombstone(tombstone) = world.said("m1", CONFIG_MAP, "app", "conf") else {
+        panic!("m1 must remove it");
+    };
+    assert!(!tombstone.derived, "a person deleted it");
+}
+
+#[test]
+fn an_orphaned_binding_stays() {
+    let mut world = thread();
+    world.edit(durable::RESOURCE_BINDING, "app", "conf-configmap", |b| {
+        b["metadata"]
+            .as_object_mut()
+            .unwrap()
+            .remove("ownerReferences");
+    });
+    world.settle();
+    world.take_writes();
+    world.delete_quietly(&Key::namespaced(CONFIG_MAP, "app", "conf"));
+    world.sync();
+    world.settle();
+    assert_eq!(world.take_writes(), NONE);
+    assert!(matches!(
+        world.said("m1", CONFIG_MAP, "app", "conf"),
+        Said::Upsert(_)
+    ));
+}
+
+#[test]
 fn a_missing_template_takes_nothing_away() {
     let mut world = thread();
     world.delete_quietly(&Key::namespaced(CONFIG_MAP, "app", "conf"));

@@ -18,6 +18,7 @@ mod size;
 mod status;
 mod suspension;
 mod takeover;
+mod templates;
 mod why;
 
 use crate::scenario::Scenario;
@@ -30,6 +31,7 @@ pub fn all() -> Vec<Scenario> {
         overrides::SCENARIOS,
         placement::SCENARIOS,
         suspension::SCENARIOS,
+        templates::SCENARIOS,
         status::SCENARIOS,
         kinds::SCENARIOS,
         namespaces::SCENARIOS,

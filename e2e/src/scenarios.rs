@@ -3,6 +3,7 @@
 mod away;
 mod common;
 mod crash;
+mod door;
 mod drift;
 mod identity;
 mod kinds;
@@ -32,6 +33,7 @@ pub fn all() -> Vec<Scenario> {
         placement::SCENARIOS,
         suspension::SCENARIOS,
         templates::SCENARIOS,
+        door::SCENARIOS,
         status::SCENARIOS,
         kinds::SCENARIOS,
         namespaces::SCENARIOS,

@@ -11,6 +11,7 @@ use crate::world::WorldError;
 pub(super) static SCENARIOS: &[Scenario] = &[
     shared("namespace-follows", follows),
     shared("namespace-deleted", deleted),
+    shared("namespace-adopted", adopted),
 ];
 
 /// Everything said so far has arrived; says nothing in the scenario's own namespace.
@@ -107,5 +108,38 @@ fn deleted<'a>(stage: &'a Stage<'a>) -> Played<'a> {
         stage.door.apply(again).await?;
         place_config_map(stage, "first", "two", &["edge"]).await?;
         arrives(stage, &["edge"], CONFIG_MAP, (ns, "first"), IS_THERE).await
+    })
+}
+
+/// A namespace that a member has already is used as it is: its own labels and objects stay.
+fn adopted<'a>(stage: &'a Stage<'a>) -> Played<'a> {
+    Box::pin(async move {
+        let ns = stage.ns.as_str();
+        let edge = stage.member("edge").await?;
+        edge.apply(json!({"apiVersion": "v1", "kind": "Namespace",
+            "metadata": {"name": ns, "labels": {"member": "own"}}}))
+            .await?;
+        edge.apply(super::common::config_map(ns, "own", "one"))
+            .await?;
+        let uid = read(stage, "edge", NAMESPACE, ("", ns)).await?["metadata"]["uid"].take();
+        place_config_map(stage, "app", "one", &["edge"]).await?;
+        arrives(stage, &["edge"], CONFIG_MAP, (ns, "app"), IS_THERE).await?;
+        stage.door.delete(NAMESPACE, ("", ns)).await?;
+        goes(stage, &["edge"], CONFIG_MAP, (ns, "app")).await?;
+        stage.door.eventually_gone(NAMESPACE, ("", ns)).await?;
+        settle_elsewhere(stage).await?;
+        let left = read(stage, "edge", NAMESPACE, ("", ns)).await?;
+        let is_same = left["metadata"]["uid"] == uid
+            && left["metadata"]["labels"]["member"] == "own"
+            && left["metadata"]["deletionTimestamp"].is_null();
+        expect(
+            is_same,
+            format!("the member's namespace is not as it was: {left}"),
+        )?;
+        let own = read(stage, "edge", CONFIG_MAP, (ns, "own")).await?;
+        expect(
+            own["data"]["key"] == "one",
+            format!("its own object changed: {own}"),
+        )
     })
 }

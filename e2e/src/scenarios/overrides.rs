@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::common::{
-    CONFIG_MAP, DEPLOYMENT, Holds, Played, arrives, deployment, holds, place_config_map, policy_of,
-    read, settle, shared,
+    BINDING, CONFIG_MAP, DEPLOYMENT, Holds, Played, arrives, condition, config_map, deployment,
+    holds, place_config_map, policy_of, read, settle, shared,
 };
 use crate::scenario::{Scenario, Stage, clusters, expect};
 use crate::world::{Kind, WorldError};
@@ -13,6 +13,7 @@ pub(super) static SCENARIOS: &[Scenario] = &[
     shared("override-kinds", kinds),
     shared("override-order", order),
     shared("override-edit", edit),
+    shared("override-error", error),
 ];
 
 const OVERRIDE: Kind<'static> = ("policy.karmada.io/v1alpha1", "OverridePolicy");
@@ -267,4 +268,63 @@ async fn versions(stage: &Stage<'_>, members: &[&str]) -> Result<Vec<Value>, Wor
         versions.push(object["metadata"]["resourceVersion"].clone());
     }
     Ok(versions)
+}
+
+/// An override that cannot be applied is said of its cluster, holds up no other, and takes nothing
+/// away that is there.
+fn error<'a>(stage: &'a Stage<'a>) -> Played<'a> {
+    Box::pin(async move {
+        let (door, ns) = (&stage.door, stage.ns.as_str());
+        let name = (ns, "app");
+        let set = |path: &str| {
+            let change = json!({"plaintext": [
+                {"path": path, "operator": "replace", "value": "edge"}]});
+            let rules = json!([rule(&["edge"], change)]);
+            override_policy(ns, "app", (CONFIG_MAP, "app"), rules)
+        };
+        door.apply(set("/data/key")).await?;
+        place_config_map(stage, "app", "one", &["edge", "public"]).await?;
+        arrives(
+            stage,
+            &["edge"],
+            CONFIG_MAP,
+            name,
+            ("has the override", &holds("edge")),
+        )
+        .await?;
+        door.apply(set("/data/absent")).await?;
+        let says = |binding: &Value| {
+            let items = binding["status"]["aggregatedStatus"].as_array();
+            items.into_iter().flatten().any(|i| {
+                i["clusterName"] == "edge"
+                    && i["applied"] != true
+                    && i["appliedMessage"]
+                        .as_str()
+                        .is_some_and(|m| m.contains("/data/absent"))
+            })
+        };
+        let whose = (ns, "app-configmap");
+        door.eventually(BINDING, whose, "says what is wrong in edge", says)
+            .await?;
+        door.apply(config_map(ns, "app", "two")).await?;
+        arrives(
+            stage,
+            &["public"],
+            CONFIG_MAP,
+            name,
+            ("has the edit", &holds("two")),
+        )
+        .await?;
+        let left = read(stage, "edge", CONFIG_MAP, name).await?;
+        expect(
+            left["data"]["key"] == "edge",
+            format!("edge lost what it had: {left}"),
+        )?;
+        door.apply(set("/data/key")).await?;
+        door.eventually(BINDING, whose, "is applied everywhere", |b| {
+            condition(b, "FullyApplied").is_some_and(|c| c["status"] == "True")
+        })
+        .await?;
+        Ok(())
+    })
 }

@@ -6,12 +6,15 @@ use serde_json::{Value, json};
 use super::common::{
     CONFIG_MAP, IS_THERE, Played, alone, arrives, config_map, goes, holds, place_config_map, read,
 };
+use crate::real::{NotYet, eventually};
 use crate::scenario::{Scenario, Stage, expect};
-use crate::world::WorldError;
+use crate::world::{Objects, WorldError};
 
 pub(super) static SCENARIOS: &[Scenario] =
     &[alone("away-member-api", member_api), alone("away-hub", hub)];
 
+/// Bodies follow the last change by a few seconds.
+const KEPT_MAX: std::time::Duration = std::time::Duration::from_secs(60);
 const EDGE: [&str; 1] = ["edge"];
 
 /// What changed while a member's API was away arrives when it is back.
@@ -111,15 +114,31 @@ fn hub<'a>(stage: &'a Stage<'a>) -> Played<'a> {
 /// Waits until the agent has put the bodies into the member, where no node's disk matters.
 async fn bodies_are_kept(stage: &Stage<'_>) -> Result<(), WorldError> {
     let edge = stage.member("edge").await?;
-    let secret = ("flotilla-system", "flotilla-bodies-0");
-    let newer = edge.get(("v1", "Secret"), secret).await?;
-    let version = newer
-        .map(|s| s["metadata"]["resourceVersion"].clone())
-        .unwrap_or_default();
-    // One more body is written after those before it.
+    let before = packs(&edge).await?;
+    // One more body is written after those before it, in whichever pack has room.
     place_config_map(stage, "marker", "one", &EDGE).await?;
-    let moved = |s: &Value| s["metadata"]["resourceVersion"] != version;
-    edge.eventually(("v1", "Secret"), secret, "holds the bodies", moved)
-        .await
-        .map(drop)
+    eventually("the member holds the bodies", KEPT_MAX, async || {
+        let now = packs(&edge).await.map_err(NotYet::again)?;
+        if now == before {
+            Err(NotYet::again("no pack was written"))
+        } else {
+            Ok(())
+        }
+    })
+    .await
+    .map_err(WorldError::from)
+}
+
+/// Names and versions of the Secrets that hold bodies.
+async fn packs(edge: &Objects) -> Result<Vec<(Value, Value)>, WorldError> {
+    let secrets = edge.list(("v1", "Secret"), "flotilla-system").await?;
+    let metadata = secrets.iter().map(|s| &s["metadata"]);
+    let packs = metadata.filter(|m| {
+        m["name"]
+            .as_str()
+            .is_some_and(|n| n.starts_with("flotilla-bodies"))
+    });
+    Ok(packs
+        .map(|m| (m["name"].clone(), m["resourceVersion"].clone()))
+        .collect())
 }

@@ -35,6 +35,9 @@ pub use draft::binding_names;
 
 /// Acknowledgements of many clusters come together; one write strikes them all.
 const STRIKE_GATHER: Duration = Duration::from_millis(50);
+/// Claim marks on a template are for people and tools: they wait until the members have their share,
+/// so that their write does not compete with the path, and a template that is gone by then costs none.
+const MARKS_WAIT: Duration = Duration::from_millis(200);
 
 /// The placement controller.
 pub struct Placement {
@@ -64,8 +67,8 @@ impl Controller for Placement {
             let held = self.index.decision(&key).unwrap_or_default();
             self.index.decide(&key, news.over(held));
         }
-        if plan.is_strike_only && moment.waited < STRIKE_GATHER {
-            return Planned::Later(STRIKE_GATHER - moment.waited);
+        if !plan.writes.is_empty() && moment.waited < plan.wait {
+            return Planned::Later(plan.wait - moment.waited);
         }
         match plan.writes {
             writes if writes.is_empty() => Planned::Nothing,
@@ -94,8 +97,8 @@ pub struct Plan {
     pub writes: Vec<Write>,
     /// What is said about the binding.
     pub decision: Option<(BindingKey, Decision)>,
-    /// Whether the writes do nothing but strike acknowledgements.
-    pub is_strike_only: bool,
+    /// How long the writes may wait for more to come: zero for what a member waits for.
+    pub wait: Duration,
 }
 
 /// Plans about one template.
@@ -175,7 +178,7 @@ fn keep(view: &PlacementView, binding: &Binding) -> Plan {
     Plan {
         decision: written.is_empty().then(|| observed(binding)),
         writes: written,
-        is_strike_only: strikes,
+        wait: strike_wait(strikes),
     }
 }
 
@@ -205,7 +208,7 @@ fn unclaimed(view: &PlacementView, template: &Template) -> Plan {
     Plan {
         writes,
         decision,
-        is_strike_only,
+        wait: strike_wait(is_strike_only),
     }
 }
 
@@ -235,7 +238,10 @@ fn claimed(
     let on_path = !writes.is_empty();
     let key = draft.key().clone();
     let is_fresh = decided.as_ref().is_some_and(Decided::is_fresh);
-    writes.extend(draft::template_patch(template, &marks));
+    let wait = claimed_wait(&draft, on_path);
+    if !on_path {
+        writes.extend(draft::template_patch(template, &marks));
+    }
     writes.extend(note(view, template, condition.as_ref()));
     let generation = view
         .binding
@@ -249,9 +255,25 @@ fn claimed(
         is_renamed: draft.is_renamed(),
     };
     Plan {
-        is_strike_only: draft.is_strike_only(),
+        wait,
         decision: Some((key, decision)),
         writes,
+    }
+}
+
+/// What is written for a binding goes at once, but for mere acknowledgements; its read-back plans the
+/// template again, and then the marks follow.
+fn claimed_wait(draft: &Draft, on_path: bool) -> Duration {
+    match on_path {
+        true => strike_wait(draft.is_strike_only()),
+        false => MARKS_WAIT,
+    }
+}
+
+fn strike_wait(is_strike_only: bool) -> Duration {
+    match is_strike_only {
+        true => STRIKE_GATHER,
+        false => Duration::ZERO,
     }
 }
 

@@ -91,9 +91,12 @@ pub(super) fn plan(view: &PlacementView, template: &Template, moment: &Moment) -
         scheduled_at: on_path.then(|| moment.now.clone()),
         is_renamed: draft.is_renamed(),
     };
-    writes.extend(draft::template_patch(template, &marks));
+    let wait = super::claimed_wait(&draft, on_path);
+    if !on_path {
+        writes.extend(draft::template_patch(template, &marks));
+    }
     Plan {
-        is_strike_only: draft.is_strike_only(),
+        wait,
         decision: Some((draft.key().clone(), decision)),
         writes,
     }

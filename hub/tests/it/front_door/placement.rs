@@ -1,11 +1,17 @@
 //! From a template and a policy to one binding and the clusters' shares.
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use flotilla_hub::controllers::driver::{Controller, Moment, Planned};
+use flotilla_hub::controllers::placement::Placement;
 use flotilla_hub::durable;
 use flotilla_hub::fleet::share::Said;
+use flotilla_hub::front_door::keys::TemplateKey;
 use flotilla_proto::convert::body::decompress;
 use serde_json::{Value, json};
 
-use super::world::{CONFIG_MAP, DEPLOYMENT, JOB, NAMESPACE, PP, World};
+use super::world::{CONFIG_MAP, DEPLOYMENT, JOB, NAMESPACE, PP, World, moment};
 
 fn thread() -> World {
     let mut world = World::new();
@@ -23,6 +29,43 @@ fn body(said: &Said) -> Value {
     };
     let body = &assignment.template;
     serde_json::from_slice(&decompress(&body.compressed, body.digest).unwrap()).unwrap()
+}
+
+/// Switched off by taking `MARKS_WAIT` for zero in placement.rs, or by writing marks with the binding.
+#[test]
+fn marks_on_a_template_wait_until_the_members_have_their_share() {
+    let mut world = World::new();
+    world.cluster("m1");
+    world.policy("app", "pp", &["m1"]);
+    world.config_map("app", "conf", "one");
+    let fresh = Moment {
+        waited: Duration::ZERO,
+        ..moment(3)
+    };
+    let planned = |world: &World| {
+        let placement = Placement::new(Arc::clone(&world.index));
+        placement.plan(&conf(), &fresh)
+    };
+    let Planned::Write(writes) = planned(&world) else {
+        panic!("a new template is placed at once");
+    };
+    world.execute(&writes);
+    assert_eq!(
+        world.take_writes(),
+        ["create ResourceBinding conf-configmap"]
+    );
+    assert!(matches!(planned(&world), Planned::Later(_)));
+    world.settle();
+    assert_eq!(world.take_writes(), ["patch ConfigMap conf"]);
+}
+
+fn conf() -> TemplateKey {
+    TemplateKey {
+        group: String::new(),
+        kind: "ConfigMap".to_owned(),
+        namespace: "app".to_owned(),
+        name: "conf".to_owned(),
+    }
 }
 
 #[test]

@@ -27,18 +27,62 @@ pub fn dispatch() -> Option<ExitCode> {
     })
 }
 
-/// The program and first argument that start the hub.
-///
-/// # Errors
-/// When this program's own path is unknown.
-pub fn hub() -> std::io::Result<(PathBuf, &'static str)> {
-    Ok((std::env::current_exe()?, HUB))
+/// Which programs the hub and the agents of a world are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Programs {
+    /// This one, called as the other.
+    Own,
+    /// Those people run, where they lie beside this one; else this one.
+    Beside,
 }
 
-/// The program and first argument that start an agent.
-///
-/// # Errors
-/// When this program's own path is unknown.
-pub fn agent() -> std::io::Result<(PathBuf, &'static str)> {
-    Ok((std::env::current_exe()?, AGENT))
+/// A program, and the argument it wants before all others.
+#[derive(Clone, Debug)]
+pub struct Program {
+    /// Where it is.
+    pub path: PathBuf,
+    first: Option<&'static str>,
+}
+
+impl Program {
+    /// Its whole command line.
+    #[must_use]
+    pub fn args(&self, args: &[String]) -> Vec<String> {
+        let first = self.first.map(str::to_owned);
+        first.into_iter().chain(args.iter().cloned()).collect()
+    }
+}
+
+impl Programs {
+    /// What starts the hub.
+    ///
+    /// # Errors
+    /// When this program's own path is unknown.
+    pub fn hub(self) -> std::io::Result<Program> {
+        self.find("flotilla-hub", HUB)
+    }
+
+    /// What starts an agent.
+    ///
+    /// # Errors
+    /// When this program's own path is unknown.
+    pub fn agent(self) -> std::io::Result<Program> {
+        self.find("flotilla-agent", AGENT)
+    }
+
+    fn find(self, file: &str, called_as: &'static str) -> std::io::Result<Program> {
+        let own = std::env::current_exe()?;
+        let beside = own.with_file_name(file);
+        Ok(if self == Self::Beside && beside.is_file() {
+            Program {
+                path: beside,
+                first: None,
+            }
+        } else {
+            Program {
+                path: own,
+                first: Some(called_as),
+            }
+        })
+    }
 }

@@ -16,8 +16,10 @@ use crate::world::{Objects, World, WorldError, WorldOptions};
 
 /// Scenarios of the shared world that run at once: more only wait for the two cores.
 const AT_ONCE: usize = 3;
-/// No scenario takes longer.
+/// No scenario takes longer, but for the quiet that somebody asked for.
 const SCENARIO_MAX: Duration = Duration::from_secs(600);
+/// How many seconds the quiet scenario watches.
+const QUIET_SECONDS: &str = "FLOTILLA_QUIET_SECONDS";
 
 /// Which world a scenario gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -169,6 +171,16 @@ pub async fn run_all(scenarios: &[Scenario], words: &[String]) -> Summary {
     }
 }
 
+/// A number from the environment.
+pub(crate) fn number(variable: &str) -> Option<u64> {
+    std::env::var(variable).ok()?.parse().ok()
+}
+
+/// The quiet that was asked for; none = the scenario's own short window.
+pub(crate) fn quiet_window() -> Option<Duration> {
+    number(QUIET_SECONDS).map(Duration::from_secs)
+}
+
 /// Whether somebody wants to read the logs of a run that passes.
 fn keeps() -> bool {
     std::env::var_os("FLOTILLA_E2E_KEEP").is_some()
@@ -190,14 +202,15 @@ async fn play_own(scenario: &Scenario) -> bool {
 
 async fn play(scenario: &Scenario, world: &World) -> bool {
     let started = Instant::now();
-    let played = timeout(SCENARIO_MAX, async {
+    let within = SCENARIO_MAX + quiet_window().unwrap_or_default();
+    let played = timeout(within, async {
         let stage = Stage::set(world, scenario).await?;
         (scenario.run)(&stage).await
     });
     let result = match played.await {
         Ok(Ok(())) => Ok(()),
         Ok(Err(error)) => Err(explain(&error)),
-        Err(_) => Err(format!("not over after {SCENARIO_MAX:?}")),
+        Err(_) => Err(format!("not over after {within:?}")),
     };
     report(scenario, started.elapsed(), result)
 }

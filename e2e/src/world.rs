@@ -4,6 +4,7 @@
 //! Scenarios, the demo and the benches are written once against this. It decides how the parts are
 //! started and joined; it never decides what a scenario expects.
 
+pub mod calm;
 mod door;
 mod hub;
 mod member;
@@ -22,6 +23,7 @@ use clap::Parser;
 use flotilla_hub::rbac;
 use futures::future::{try_join, try_join_all};
 
+use crate::multicall::Programs;
 use crate::real::{ControlPlane, RealError, Workdir};
 
 /// What goes wrong with a world.
@@ -93,6 +95,8 @@ pub struct WorldOptions {
     pub members: Vec<MemberSpec>,
     /// Whether stores keep their promises (for measuring) or are fast.
     pub durable: bool,
+    /// Which programs its hub and agents are.
+    pub programs: Programs,
 }
 
 impl WorldOptions {
@@ -112,6 +116,7 @@ impl WorldOptions {
                 MemberSpec::new("edge").label("tier", "edge").nodes(1),
             ],
             durable: false,
+            programs: Programs::Own,
         }
     }
 }
@@ -123,6 +128,7 @@ pub struct World {
     hub: Hub,
     door: ControlPlane,
     workdir: Workdir,
+    programs: Programs,
 }
 
 impl World {
@@ -132,14 +138,14 @@ impl World {
     /// When a part does not come up in time.
     pub async fn start(options: WorldOptions) -> Result<Self, WorldError> {
         let workdir = Workdir::create(&options.name)?;
-        let durable = options.durable;
+        let (durable, programs) = (options.durable, options.programs);
         let members = options
             .members
             .iter()
-            .map(|spec| Member::prepare(spec.clone(), durable));
+            .map(|spec| Member::prepare(spec.clone(), durable, programs));
         let (door, members) =
             try_join(door::start(&options.name, durable), try_join_all(members)).await?;
-        let hub = Hub::start("hub", &door, &workdir, None).await?;
+        let hub = Hub::start("hub", &door, &workdir, None, programs).await?;
         hub.ready().await?;
         let members = members
             .into_iter()
@@ -150,6 +156,7 @@ impl World {
             hub,
             door,
             workdir,
+            programs,
         };
         world.hub_leads().await?;
         world.join_all().await?;
@@ -256,7 +263,8 @@ impl World {
     /// # Errors
     /// When it does not start.
     pub async fn second_hub(&self) -> Result<Hub, WorldError> {
-        Hub::start("hub-2", &self.door, &self.workdir, Some(&self.hub)).await
+        let before = Some(&self.hub);
+        Hub::start("hub-2", &self.door, &self.workdir, before, self.programs).await
     }
 
     /// A member by name.

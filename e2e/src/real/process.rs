@@ -83,13 +83,18 @@ impl Process {
 
     /// Resident memory in KiB, 0 when it does not run.
     pub fn resident_kib(&self) -> u64 {
-        self.memory_kib("VmRSS:")
+        self.proc_kib("status", "VmRSS:")
     }
 
     /// Memory in KiB that it shares with nobody, 0 when it does not run. Control planes share one
     /// program file, so this is what one more of them costs.
     pub fn private_kib(&self) -> u64 {
-        self.memory_kib("RssAnon:")
+        self.proc_kib("status", "RssAnon:")
+    }
+
+    /// Resident memory in KiB with shared pages divided by those who share them, 0 when it does not run.
+    pub fn proportional_kib(&self) -> u64 {
+        self.proc_kib("smaps_rollup", "Pss:")
     }
 
     /// Where its output goes.
@@ -178,10 +183,10 @@ impl Process {
         }
     }
 
-    fn memory_kib(&self, field: &str) -> u64 {
+    fn proc_kib(&self, file: &str, field: &str) -> u64 {
         let Some(pid) = self.pid() else { return 0 };
-        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-        let line = status.lines().find_map(|line| line.strip_prefix(field));
+        let told = fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default();
+        let line = told.lines().find_map(|line| line.strip_prefix(field));
         line.and_then(|line| line.split_whitespace().next()?.parse().ok())
             .unwrap_or(0)
     }

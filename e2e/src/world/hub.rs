@@ -6,7 +6,7 @@ use std::time::Duration;
 use flotilla_hub::rbac;
 
 use super::{Tap, WorldError};
-use crate::multicall;
+use crate::multicall::Programs;
 use crate::real::{ControlPlane, NotYet, PortLease, Process, ProcessSpec, Workdir, eventually};
 
 /// Installing the kinds and reading the first lists, on a busy machine.
@@ -28,6 +28,7 @@ impl Hub {
         door: &ControlPlane,
         workdir: &Workdir,
         before: Option<&Self>,
+        programs: Programs,
     ) -> Result<Self, WorldError> {
         let (fleet, metrics, webhook) =
             (PortLease::take()?, PortLease::take()?, PortLease::take()?);
@@ -38,10 +39,11 @@ impl Hub {
             .map_err(WorldError::io("start the tap"))?;
         // One address for all hubs of a world: that of the tap before the first.
         let address = before.map_or(tap.address(), |first| first.tap.address());
-        let (program, first) = multicall::hub().map_err(WorldError::io("find this program"))?;
+        let program = programs
+            .hub()
+            .map_err(WorldError::io("find this program"))?;
         let local = |port: &PortLease| format!("127.0.0.1:{}", port.port());
         let args = [
-            first.to_owned(),
             "serve".to_owned(),
             format!("--kubeconfig={}", kubeconfig.display()),
             format!("--fleet-listen={}", local(&fleet)),
@@ -54,8 +56,8 @@ impl Hub {
         ];
         let process = Process::new(ProcessSpec {
             name: name.to_owned(),
-            program,
-            args: args.to_vec(),
+            args: program.args(&args),
+            program: program.path,
             envs: vec![("FLOTILLA_LOG".to_owned(), log_filter())],
             log_directory: workdir.path().to_owned(),
         });

@@ -6,7 +6,7 @@ use std::path::Path;
 use flotilla_agent::rbac;
 
 use super::{Objects, WorldError};
-use crate::multicall;
+use crate::multicall::Programs;
 use crate::real::{
     ControlPlane, FakeKubelet, KubeletOptions, NodeSpec, Options, PortLease, Process, ProcessSpec,
 };
@@ -102,6 +102,7 @@ impl MemberSpec {
 /// A running member.
 pub struct Member {
     spec: MemberSpec,
+    programs: Programs,
     // The agent and the kubelet go before the servers they talk to.
     agent: Option<Process>,
     kubelet: FakeKubelet,
@@ -111,7 +112,11 @@ pub struct Member {
 
 impl Member {
     /// Starts the cluster, without an agent.
-    pub(super) async fn prepare(spec: MemberSpec, durable: bool) -> Result<Self, WorldError> {
+    pub(super) async fn prepare(
+        spec: MemberSpec,
+        durable: bool,
+        programs: Programs,
+    ) -> Result<Self, WorldError> {
         let options = Options::member(&spec.name);
         let options = if durable { options.durable() } else { options };
         let plane = ControlPlane::start(options).await?;
@@ -126,6 +131,7 @@ impl Member {
         let kubelet = FakeKubelet::start(plane.client().await?, nodes).await?;
         Ok(Self {
             spec,
+            programs,
             agent: None,
             kubelet,
             plane,
@@ -154,11 +160,13 @@ impl Member {
         join_file: &Path,
         admin_port: u16,
     ) -> Result<Process, WorldError> {
-        let (program, first) = multicall::agent().map_err(WorldError::io("find this program"))?;
+        let program = self
+            .programs
+            .agent()
+            .map_err(WorldError::io("find this program"))?;
         let kubeconfig = self.plane.kubeconfig_for(AGENT_USER, &[])?;
         let data = self.plane.directory().join(format!("{name}-data"));
         let args = [
-            first.to_owned(),
             "run".to_owned(),
             format!("--join-file={}", join_file.display()),
             format!("--kubeconfig={}", kubeconfig.display()),
@@ -168,8 +176,8 @@ impl Member {
         ];
         Ok(Process::new(ProcessSpec {
             name: name.to_owned(),
-            program,
-            args: args.to_vec(),
+            args: program.args(&args),
+            program: program.path,
             envs: vec![("FLOTILLA_LOG".to_owned(), super::hub::log_filter())],
             log_directory: self.plane.directory().to_owned(),
         }))

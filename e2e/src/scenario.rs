@@ -30,6 +30,8 @@ pub enum Needs {
     Alone,
     /// A world of its own: it breaks what cannot be healed.
     Own,
+    /// A world of its own whose hub is started with these flags too.
+    OwnHub(&'static [&'static str]),
 }
 
 /// One scenario.
@@ -161,7 +163,8 @@ pub async fn run_all(scenarios: &[Scenario], words: &[String]) -> Summary {
             }
         }
     }
-    for scenario in of(Needs::Own) {
+    let own = |needs: Needs| matches!(needs, Needs::Own | Needs::OwnHub(_));
+    for scenario in chosen.iter().copied().filter(|s| own(s.needs)) {
         results.push(play_own(scenario).await);
     }
     let passed = results.iter().filter(|passed| **passed).count();
@@ -188,7 +191,15 @@ fn keeps() -> bool {
 
 async fn play_own(scenario: &Scenario) -> bool {
     let started = Instant::now();
-    match World::start(WorldOptions::standard(scenario.name)).await {
+    let hub_flags = match scenario.needs {
+        Needs::OwnHub(flags) => flags,
+        Needs::Shared | Needs::Alone | Needs::Own => &[],
+    };
+    let options = WorldOptions {
+        hub_flags,
+        ..WorldOptions::standard(scenario.name)
+    };
+    match World::start(options).await {
         Err(error) => report(scenario, started.elapsed(), Err(explain(&error))),
         Ok(world) => {
             let passed = play(scenario, &world).await;
@@ -226,7 +237,11 @@ fn explain(error: &WorldError) -> String {
 }
 
 fn report(scenario: &Scenario, took: Duration, result: Result<(), String>) -> bool {
-    let needs = format!("{:?}", scenario.needs).to_lowercase();
+    let needs = match scenario.needs {
+        Needs::Shared => "shared",
+        Needs::Alone => "alone",
+        Needs::Own | Needs::OwnHub(_) => "own",
+    };
     let verdict = if result.is_ok() { "ok" } else { "FAILED" };
     println!(
         "{:<48} {needs:<7} {:>6.1} s  {verdict}",

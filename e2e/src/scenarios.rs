@@ -14,6 +14,7 @@ mod placement;
 mod propagation;
 mod quiet;
 mod refusal;
+mod renewal;
 mod restore;
 mod size;
 mod status;
@@ -44,6 +45,7 @@ pub fn all() -> Vec<Scenario> {
         quiet::SCENARIOS,
         away::SCENARIOS,
         identity::SCENARIOS,
+        renewal::SCENARIOS,
         crash::SCENARIOS,
         takeover::SCENARIOS,
         restore::SCENARIOS,

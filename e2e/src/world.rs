@@ -11,7 +11,7 @@ mod member;
 mod objects;
 mod tap;
 
-pub use hub::Hub;
+pub use hub::{Hub, HubSpec};
 pub use member::{AGENT_USER, Member, MemberSpec};
 pub use objects::{Kind, Name, Objects};
 pub use tap::{Passed, Tap};
@@ -97,6 +97,8 @@ pub struct WorldOptions {
     pub durable: bool,
     /// Which programs its hub and agents are.
     pub programs: Programs,
+    /// Further flags of its hubs.
+    pub hub_flags: &'static [&'static str],
 }
 
 impl WorldOptions {
@@ -117,6 +119,7 @@ impl WorldOptions {
             ],
             durable: false,
             programs: Programs::Own,
+            hub_flags: &[],
         }
     }
 }
@@ -128,7 +131,7 @@ pub struct World {
     hub: Hub,
     door: ControlPlane,
     workdir: Workdir,
-    programs: Programs,
+    hub_spec: HubSpec,
 }
 
 impl World {
@@ -143,9 +146,14 @@ impl World {
             .members
             .iter()
             .map(|spec| Member::prepare(spec.clone(), durable, programs));
+        let hub_spec = HubSpec {
+            name: "hub",
+            programs,
+            flags: options.hub_flags,
+        };
         let (door, members) =
             try_join(door::start(&options.name, durable), try_join_all(members)).await?;
-        let hub = Hub::start("hub", &door, &workdir, None, programs).await?;
+        let hub = Hub::start(&hub_spec, &door, &workdir, None).await?;
         hub.ready().await?;
         let members = members
             .into_iter()
@@ -156,7 +164,7 @@ impl World {
             hub,
             door,
             workdir,
-            programs,
+            hub_spec,
         };
         world.hub_leads().await?;
         world.join_all().await?;
@@ -263,8 +271,11 @@ impl World {
     /// # Errors
     /// When it does not start.
     pub async fn second_hub(&self) -> Result<Hub, WorldError> {
-        let before = Some(&self.hub);
-        Hub::start("hub-2", &self.door, &self.workdir, before, self.programs).await
+        let spec = HubSpec {
+            name: "hub-2",
+            ..self.hub_spec
+        };
+        Hub::start(&spec, &self.door, &self.workdir, Some(&self.hub)).await
     }
 
     /// A member by name.

@@ -121,7 +121,11 @@ pub async fn serve(args: &ServeArgs, shutdown: CancellationToken) -> anyhow::Res
         install::apply_kinds(&client).await?;
     }
     let durable: Arc<dyn Durable> = Arc::new(KubeDurable::new(client.clone()));
-    let pki = Pki::open(Arc::clone(&durable), PkiConfig::new(&args.domain)).await?;
+    let identities = PkiConfig {
+        leaf_life: Duration::from_secs(args.leaf_seconds),
+        ..PkiConfig::new(&args.domain)
+    };
+    let pki = Pki::open(Arc::clone(&durable), identities).await?;
     let parts = Parts::build(args, client, durable, Arc::new(pki));
     let mut tasks = Tasks::new(shutdown);
     parts.start_replica(&mut tasks).await?;

@@ -84,6 +84,16 @@ pub struct ServeArgs {
         value_parser = clap::value_parser!(u64).range(3..=300)
     )]
     pub lease_seconds: u64,
+    /// Life of an agent's leaf certificate, which it renews at half of it. Shorter cuts off a stolen key
+    /// sooner; longer lets an agent that was away come back without recovery
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        env = "FLOTILLA_LEAF_SECONDS",
+        default_value_t = 86_400,
+        value_parser = clap::value_parser!(u64).range(30..=2_592_000)
+    )]
+    pub leaf_seconds: u64,
     /// Leave CRDs, webhooks and namespace to whoever installed the hub
     #[arg(long, env = "FLOTILLA_NO_INSTALL")]
     pub no_install: bool,

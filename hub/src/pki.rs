@@ -16,8 +16,9 @@ mod verifier;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
+use flotilla_proto::limits::LEAF_LIFE;
 use ring::rand::{SecureRandom, SystemRandom};
 
 use crate::durable::{Durable, DurableError};
@@ -125,16 +126,19 @@ pub enum PkiError {
 pub struct PkiConfig {
     /// Domain under which leaves are named.
     pub hub_domain: String,
+    /// Life of an agent's leaf.
+    pub leaf_life: Duration,
     /// Reads the wall clock.
     pub clock: WallClock,
 }
 
 impl PkiConfig {
-    /// With the system's clock.
+    /// With the system's clock and leaves of a day.
     #[must_use]
     pub fn new(hub_domain: &str) -> Self {
         Self {
             hub_domain: hub_domain.to_owned(),
+            leaf_life: LEAF_LIFE,
             clock: Arc::new(SystemTime::now),
         }
     }
@@ -162,7 +166,7 @@ impl Pki {
     /// # Errors
     /// When the front door fails or the stored CA is broken.
     pub async fn open(durable: Arc<dyn Durable>, cfg: PkiConfig) -> Result<Self, PkiError> {
-        let ca = Ca::open(durable.as_ref(), &cfg.clock).await?;
+        let ca = Ca::open(durable.as_ref(), &cfg.clock, cfg.leaf_life).await?;
         let revocations = Arc::new(Revocations::default());
         Ok(Self {
             names: LeafNames::new(&cfg.hub_domain),

@@ -44,6 +44,8 @@ pub struct AuditKey {
 pub struct AuditEvent {
     /// Who asked for what.
     pub key: AuditKey,
+    /// Groups of who asked.
+    pub groups: Vec<String>,
     /// Namespace of the object, empty for those without.
     pub namespace: String,
     /// Name of the object, empty for collections.
@@ -245,6 +247,8 @@ struct RawEvent {
 struct RawUser {
     #[serde(default)]
     username: String,
+    #[serde(default)]
+    groups: Vec<String>,
 }
 
 #[derive(Deserialize, Default)]
@@ -280,14 +284,15 @@ impl RawEvent {
             .unwrap_or_default()
             .to_owned();
         let resource = self.object_ref.as_ref().map_or(path, RawObject::resource);
-        let user = self.impersonated_user.unwrap_or(self.user).username;
+        let user = self.impersonated_user.unwrap_or(self.user);
         let object = self.object_ref.unwrap_or_default();
         Some(AuditEvent {
             key: AuditKey {
-                user,
+                user: user.username,
                 verb: self.verb,
                 resource,
             },
+            groups: user.groups,
             namespace: object.namespace,
             name: object.name,
             code: self.response_status.map_or(0, |status| status.code),

@@ -36,6 +36,8 @@ fn leave<'a>(stage: &'a Stage<'a>) -> Played<'a> {
         expect(said.contains("drained"), said)?;
         goes(stage, &["edge"], CONFIG_MAP, name).await?;
         read(stage, "public", CONFIG_MAP, name).await?;
+        stage.world.rejoin("edge").await?;
+        arrives(stage, &["edge"], CONFIG_MAP, name, two).await?;
 
         stage.door.delete(CLUSTER, ("", "public")).await?;
         stage.door.eventually_gone(CLUSTER, ("", "public")).await?;

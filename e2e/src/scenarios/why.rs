@@ -6,6 +6,7 @@ use super::common::{
     BINDING, DEPLOYMENT, Holds, POLICY, Played, arrives, deployment, shared, weighted,
 };
 use crate::scenario::{Scenario, Stage, expect, policy};
+use crate::world::WorldError;
 
 pub(super) static SCENARIOS: &[Scenario] = &[shared("why-tells-all", why)];
 
@@ -55,6 +56,44 @@ fn why<'a>(stage: &'a Stage<'a>) -> Played<'a> {
         ] {
             expect(told.contains(text), format!("{text:?} is not in\n{told}"))?;
         }
-        Ok(())
+        for_programs(stage).await
     })
+}
+
+/// The same answer for programs: JSON and YAML parse, say the same, and hold what the table tells.
+async fn for_programs(stage: &Stage<'_>) -> Result<(), WorldError> {
+    let ns = stage.ns.as_str();
+    let ask = |format: &'static str| ["why", "deploy/web", "-n", ns, "-o", format];
+    let bad = |e: String, text: &str| WorldError::Expected(format!("{e} in\n{text}"));
+    let text = stage.world.flotilla(&ask("json")).await?;
+    let json: Value = serde_json::from_str(&text).map_err(|e| bad(e.to_string(), &text))?;
+    let text = stage.world.flotilla(&ask("yaml")).await?;
+    let yaml: Value = serde_yaml::from_str(&text).map_err(|e| bad(e.to_string(), &text))?;
+    expect(json == yaml, format!("JSON {json:#}\nis not YAML {yaml:#}"))?;
+    let targets = json["binding"]["targets"].as_array();
+    let replicas: Vec<_> = targets
+        .into_iter()
+        .flatten()
+        .map(|t| (t["cluster"].as_str(), t["replicas"].as_i64()))
+        .collect();
+    let change = &json["binding"]["targets"][0]["changes"][0];
+    for (what, holds) in [
+        ("the policy", json["claim"]["Policy"]["name"] == "web"),
+        ("the binding", json["binding"]["name"] == "web-deployment"),
+        (
+            "replicas by cluster",
+            replicas == [(Some("edge"), Some(4)), (Some("public"), Some(2))],
+        ),
+        (
+            "what an override changed",
+            change["path"] == "/metadata/labels/at",
+        ),
+        (
+            "what the member says",
+            json["binding"]["targets"][0]["member"]["health"] == "Healthy",
+        ),
+    ] {
+        expect(holds, format!("{what} is not in\n{json:#}"))?;
+    }
+    Ok(())
 }

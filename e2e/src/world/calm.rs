@@ -37,6 +37,12 @@ const EXEMPT: &[Exempt] = &[
         resource: "leases.coordination.k8s.io",
         why: "exempt: the agent's lease",
     },
+    Exempt {
+        user: "system:apiserver",
+        verb: "list",
+        resource: "services",
+        why: "exempt: kube-apiserver checks its service addresses every three minutes",
+    },
 ];
 
 /// Whether a quiet world has no such request: a write or a list that is not exempt.

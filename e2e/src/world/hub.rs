@@ -12,6 +12,17 @@ use crate::real::{ControlPlane, NotYet, PortLease, Process, ProcessSpec, Workdir
 /// Installing the kinds and reading the first lists, on a busy machine.
 const READY_MAX: Duration = Duration::from_secs(90);
 
+/// How a hub is started.
+#[derive(Clone, Copy, Debug)]
+pub struct HubSpec {
+    /// Its name among the hubs, and the group its requests show in audit logs.
+    pub name: &'static str,
+    /// Which program it is.
+    pub programs: Programs,
+    /// Further flags.
+    pub flags: &'static [&'static str],
+}
+
 /// One hub.
 pub struct Hub {
     process: Process,
@@ -24,26 +35,28 @@ pub struct Hub {
 impl Hub {
     /// Starts a hub; it may be in standby.
     pub(super) async fn start(
-        name: &str,
+        spec: &HubSpec,
         door: &ControlPlane,
         workdir: &Workdir,
         before: Option<&Self>,
-        programs: Programs,
     ) -> Result<Self, WorldError> {
         let (fleet, metrics, webhook) =
             (PortLease::take()?, PortLease::take()?, PortLease::take()?);
-        let kubeconfig = door.kubeconfig_for(rbac::HUB_NAME, &[])?;
+        // All hubs are one user; the group tells them apart in the audit log and allows nothing.
+        let name = spec.name;
+        let kubeconfig = door.kubeconfig_for(rbac::HUB_NAME, &[name])?;
         let listen = SocketAddr::from(([127, 0, 0, 1], fleet.port()));
         let tap = Tap::start(listen)
             .await
             .map_err(WorldError::io("start the tap"))?;
         // One address for all hubs of a world: that of the tap before the first.
         let address = before.map_or(tap.address(), |first| first.tap.address());
-        let program = programs
+        let program = spec
+            .programs
             .hub()
             .map_err(WorldError::io("find this program"))?;
         let local = |port: &PortLease| format!("127.0.0.1:{}", port.port());
-        let args = [
+        let mut args = vec![
             "serve".to_owned(),
             format!("--kubeconfig={}", kubeconfig.display()),
             format!("--fleet-listen={}", local(&fleet)),
@@ -54,6 +67,7 @@ impl Hub {
             // Many control planes share two cores here: a slow answer is no dead hub.
             "--lease-seconds=30".to_owned(),
         ];
+        args.extend(spec.flags.iter().map(|flag| (*flag).to_owned()));
         let process = Process::new(ProcessSpec {
             name: name.to_owned(),
             args: program.args(&args),

@@ -18,7 +18,6 @@ use x509_parser::prelude::{FromDer, X509CertificationRequest};
 
 use super::{PkiError, WallClock, hex, random, sha256, unix};
 use crate::durable::{Durable, DurableError, Key, SECRET};
-use flotilla_proto::limits::LEAF_LIFE;
 
 /// Where the root is kept.
 const NAMESPACE: &str = "flotilla-system";
@@ -57,6 +56,7 @@ pub struct Ca {
     root_pem: String,
     spki_pin: [u8; 32],
     cursor_key: CursorKey,
+    leaf_life: Duration,
 }
 
 /// A certificate for one of the hub's own ports.
@@ -82,23 +82,28 @@ pub struct LeafParts {
 
 impl Ca {
     /// Reads the root; makes it when there is none.
-    pub(super) async fn open(durable: &dyn Durable, clock: &WallClock) -> Result<Self, PkiError> {
+    pub(super) async fn open(
+        durable: &dyn Durable,
+        clock: &WallClock,
+        leaf_life: Duration,
+    ) -> Result<Self, PkiError> {
         let key = Key::namespaced(SECRET, NAMESPACE, SECRET_NAME);
         if let Some(stored) = durable.get(&key).await? {
-            return Self::read(&stored);
+            return Self::read(&stored, leaf_life);
         }
         let made = new_root(unix(clock()))?;
         match durable.create(&key, made).await {
-            Ok(stored) => Self::read(&stored),
+            Ok(stored) => Self::read(&stored, leaf_life),
             Err(DurableError::Conflict { .. }) => {
                 let stored = durable.get(&key).await?;
-                Self::read(&stored.ok_or(PkiError::Stored("it went away while it was read"))?)
+                let stored = stored.ok_or(PkiError::Stored("it went away while it was read"))?;
+                Self::read(&stored, leaf_life)
             }
             Err(other) => Err(other.into()),
         }
     }
 
-    fn read(secret: &Value) -> Result<Self, PkiError> {
+    fn read(secret: &Value, leaf_life: Duration) -> Result<Self, PkiError> {
         let field = |name: &str| {
             let text = secret["data"][name].as_str();
             text.and_then(|text| STANDARD.decode(text).ok())
@@ -120,6 +125,7 @@ impl Ca {
             root_der,
             root_pem,
             spki_pin,
+            leaf_life,
             cursor_key: CursorKey(
                 cursor_key.ok_or(PkiError::Stored("cursor.key is not 32 bytes"))?,
             ),
@@ -198,7 +204,7 @@ impl Ca {
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         params.use_authority_key_identifier_extension = true;
         params.serial_number = Some(SerialNumber::from_slice(&serial));
-        let not_after_unix = now_unix + LEAF_LIFE.as_secs();
+        let not_after_unix = now_unix + self.leaf_life.as_secs();
         set_life(&mut params, now_unix, not_after_unix);
         let made = params.signed_by(&key, &self.issuer);
         let made = made.map_err(PkiError::Certificate)?;

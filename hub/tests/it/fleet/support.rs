@@ -72,8 +72,8 @@ pub(crate) async fn mk_hub_over(durable: Arc<MemoryDurable>) -> Hub {
     let skew = Arc::clone(&skew_secs);
     let clock = move || SystemTime::now() + Duration::from_secs(skew.load(Ordering::Relaxed));
     let cfg = PkiConfig {
-        hub_domain: DOMAIN.to_owned(),
         clock: Arc::new(clock),
+        ..PkiConfig::new(DOMAIN)
     };
     let pki = Arc::new(Pki::open(Arc::clone(&door), cfg).await.unwrap());
     pki.reload().await.unwrap();

@@ -13,25 +13,21 @@ use crate::world::WorldError;
 
 pub(super) static SCENARIOS: &[Scenario] = &[alone("crash-hub", hub), alone("crash-agent", agent)];
 
-/// Kills per scenario.
-const KILLS: u32 = 30;
+/// Kills per seed; a scenario plays at least two seeds.
+const KILLS: u32 = 15;
+/// Other seeds than the scenarios' own, as in `FLOTILLA_CRASH_SEEDS=5,6,7`.
+const SEEDS: &str = "FLOTILLA_CRASH_SEEDS";
 /// Objects that live at once.
 const OBJECTS: u64 = 12;
 /// After the last kill everything must be in line within this.
 const CONVERGED_MAX: Duration = Duration::from_secs(120);
 
 fn hub<'a>(stage: &'a Stage<'a>) -> Played<'a> {
-    Box::pin(async move {
-        let acknowledged = stream(stage, stage.world.hub().process(), 11).await?;
-        converged(stage, &acknowledged).await
-    })
+    Box::pin(async move { streams(stage, stage.world.hub().process(), &[11, 12]).await })
 }
 
 fn agent<'a>(stage: &'a Stage<'a>) -> Played<'a> {
-    Box::pin(async move {
-        let acknowledged = stream(stage, stage.world.member("edge").agent(), 23).await?;
-        converged(stage, &acknowledged).await
-    })
+    Box::pin(async move { streams(stage, stage.world.member("edge").agent(), &[23, 24]).await })
 }
 
 /// A small generator with a printed seed is enough: the moments matter, not their distribution.
@@ -50,11 +46,29 @@ impl Random {
 /// What the front door said yes to: name to value.
 type Acknowledged = BTreeMap<String, String>;
 
+/// One stream after the other, each into what the one before it left, then convergence.
+async fn streams(stage: &Stage<'_>, process: &Process, own: &[u64]) -> Result<(), WorldError> {
+    let mut acknowledged = Acknowledged::new();
+    for seed in seeds(own)? {
+        stream(stage, process, seed, &mut acknowledged).await?;
+    }
+    converged(stage, &acknowledged).await
+}
+
+fn seeds(own: &[u64]) -> Result<Vec<u64>, WorldError> {
+    let Ok(given) = std::env::var(SEEDS) else {
+        return Ok(own.to_vec());
+    };
+    let seeds: Result<Vec<_>, _> = given.split(',').map(|s| s.trim().parse()).collect();
+    seeds.map_err(|e| WorldError::Expected(format!("{SEEDS}={given}: {e}")))
+}
+
 async fn stream(
     stage: &Stage<'_>,
     process: &Process,
     seed: u64,
-) -> Result<Acknowledged, WorldError> {
+    acknowledged: &mut Acknowledged,
+) -> Result<(), WorldError> {
     let ns = stage.ns.as_str();
     let selectors = json!([{"apiVersion": "v1", "kind": "ConfigMap"}]);
     stage
@@ -67,7 +81,6 @@ async fn stream(
         ))
         .await?;
     let mut random = Random(seed);
-    let mut acknowledged = Acknowledged::new();
     let mut made = 0;
     for kill in 0..KILLS {
         for _ in 0..1 + random.below(6) {
@@ -84,7 +97,7 @@ async fn stream(
                     let name = name.filter(|_| turn < 3 || live >= OBJECTS);
                     let name = name.unwrap_or_else(|| {
                         made += 1;
-                        format!("cm-{made}")
+                        format!("cm-{seed}-{made}")
                     });
                     let value = format!("{kill}-{}", random.below(1_000));
                     stage.door.apply(config_map(ns, &name, &value)).await?;
@@ -102,7 +115,7 @@ async fn stream(
         process.name(),
         acknowledged.len()
     );
-    Ok(acknowledged)
+    Ok(())
 }
 
 async fn converged(stage: &Stage<'_>, acknowledged: &Acknowledged) -> Result<(), WorldError> {

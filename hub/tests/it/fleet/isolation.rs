@@ -1,9 +1,12 @@
 //! The isolation matrix: what agent A may do to cluster B by each RPC and each message of the wire, with
 //! the positive twin that shows the same thing working for its own.
 //!
-//! The descriptor is walked: an RPC or a message of a frame without its row fails the test.
+//! The descriptor is walked: an RPC or a message of a frame without its row fails the test. Each row is
+//! written down where it has been shown, and the whole is printed:
+//! `cargo test -p flotilla-hub --test it the_matrix_holds -- --nocapture`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
 
 use flotilla_hub::fleet::share::{ClusterName, PendingRemoval};
 use flotilla_proto::DESCRIPTORS;
@@ -18,46 +21,46 @@ use tonic::Code;
 
 use super::support::{Agent, CUT, Hub, Identity, mk_hub, mk_object, work_id};
 
-/// Which test below shows a row; "nothing" for what carries nothing that a cluster owns.
-const ROWS: &[(&str, &str)] = &[
-    ("rpc Enrolment.Challenge", "nonce_is_of_its_connection"),
-    ("rpc Enrolment.Join", "join_gives_the_tokens_name_only"),
-    ("rpc Enrolment.Recover", "recover_needs_the_identity_key"),
-    ("rpc Fleet.Renew", "no_rpc_without_a_leaf"),
-    ("rpc Fleet.Session", "no_rpc_without_a_leaf"),
-    ("agent ack", "removals"),
-    ("agent answer", "nothing"),
-    ("agent body_want", "bodies"),
-    ("agent buckets", "inventories"),
-    ("agent capacity", "capacity_is_ones_own"),
-    ("agent credit", "nothing"),
-    ("agent found", "reports_about_foreign_works"),
-    ("agent goaway", "nothing"),
-    ("agent health", "nothing"),
-    ("agent hello", "a_hello_names_no_cluster"),
-    ("agent inventory", "inventories"),
-    ("agent nack", "reports_about_foreign_works"),
-    ("agent ping", "nothing"),
-    ("agent pong", "nothing"),
-    ("agent profiles", "nothing"),
-    ("agent status", "reports_about_foreign_works"),
-    ("hub body_chunk", "bodies"),
-    ("hub bucket_want", "inventories"),
-    ("hub checkpoint", "a_canary_never_travels"),
-    ("hub credit", "nothing"),
-    ("hub delta", "a_canary_never_travels"),
-    ("hub goaway", "nothing"),
-    ("hub hold", "inventories"),
-    ("hub ping", "nothing"),
-    ("hub pong", "nothing"),
-    ("hub query", "nothing"),
-    ("hub release", "removals"),
-    ("hub snap_begin", "nothing"),
-    ("hub snap_end", "nothing"),
-    ("hub snap_item", "nothing"),
-    ("hub status_ack", "reports_about_foreign_works"),
-    ("hub trust", "nothing"),
-    ("hub welcome", "a_hello_names_no_cluster"),
+/// Every RPC and message: whether it carries something that a cluster owns, and so has to be shown.
+const ROWS: &[(&str, bool)] = &[
+    ("rpc Enrolment.Challenge", true),
+    ("rpc Enrolment.Join", true),
+    ("rpc Enrolment.Recover", true),
+    ("rpc Fleet.Renew", true),
+    ("rpc Fleet.Session", true),
+    ("agent ack", true),
+    ("agent answer", false),
+    ("agent body_want", true),
+    ("agent buckets", true),
+    ("agent capacity", true),
+    ("agent credit", false),
+    ("agent found", true),
+    ("agent goaway", false),
+    ("agent health", false),
+    ("agent hello", true),
+    ("agent inventory", true),
+    ("agent nack", true),
+    ("agent ping", false),
+    ("agent pong", false),
+    ("agent profiles", false),
+    ("agent status", true),
+    ("hub body_chunk", true),
+    ("hub bucket_want", true),
+    ("hub checkpoint", true),
+    ("hub credit", false),
+    ("hub delta", true),
+    ("hub goaway", false),
+    ("hub hold", true),
+    ("hub ping", false),
+    ("hub pong", false),
+    ("hub query", false),
+    ("hub release", true),
+    ("hub snap_begin", false),
+    ("hub snap_end", false),
+    ("hub snap_item", false),
+    ("hub status_ack", true),
+    ("hub trust", false),
+    ("hub welcome", true),
 ];
 
 #[test]
@@ -93,10 +96,47 @@ fn every_rpc_and_message_has_its_row() {
     }
     let naming: Vec<_> = naming.into_keys().collect();
     assert_eq!(naming, ["Leaf", "RecoverRequest"]);
-    let this = include_str!("isolation.rs");
-    for (row, test) in ROWS.iter().filter(|(_, test)| *test != "nothing") {
-        assert!(this.contains(&format!("async fn {test}(")), "{row}: {test}");
+}
+
+/// What was shown: row to what happened with one's own and with another's.
+#[derive(Default)]
+struct Matrix(BTreeMap<&'static str, (String, String)>);
+
+impl Matrix {
+    fn shows(&mut self, row: &'static str, own: impl Display, others: impl Display) {
+        let before = self.0.insert(row, (own.to_string(), others.to_string()));
+        assert!(before.is_none(), "{row} is shown twice");
     }
+
+    /// The table that people read.
+    fn print(&self) {
+        println!("{:<24} {:<47} another's", "", "own");
+        for (row, carries) in ROWS {
+            let (own, others) = match self.0.get(row) {
+                Some((own, others)) => (own.as_str(), others.as_str()),
+                None => ("-", "carries nothing that a cluster owns"),
+            };
+            assert_eq!(*carries, self.0.contains_key(row), "{row}");
+            println!("{row:<24} {own:<47} {others}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_matrix_holds() {
+    let mut matrix = Matrix::default();
+    nonce_is_of_its_connection(&mut matrix).await;
+    join_gives_the_tokens_name_only(&mut matrix).await;
+    recover_needs_the_identity_key(&mut matrix).await;
+    no_rpc_without_a_leaf(&mut matrix).await;
+    a_hello_names_no_cluster(&mut matrix).await;
+    bodies(&mut matrix).await;
+    reports_about_foreign_works(&mut matrix).await;
+    capacity_is_ones_own(&mut matrix).await;
+    removals(&mut matrix).await;
+    inventories(&mut matrix).await;
+    a_canary_never_travels(&mut matrix).await;
+    matrix.print();
 }
 
 /// Two clusters that each have a work of their own, one of a common template.
@@ -126,8 +166,7 @@ async fn settled(agent: &mut Agent) {
     }
 }
 
-#[tokio::test]
-async fn nonce_is_of_its_connection() {
+async fn nonce_is_of_its_connection(matrix: &mut Matrix) {
     let hub = mk_hub().await;
     let secret = hub.token("a", "a").await;
     let agent = Identity::new("uid-a");
@@ -136,10 +175,14 @@ async fn nonce_is_of_its_connection() {
     let foreign = two.enrolment.join(request.clone()).await.err();
     assert_eq!(foreign.map(|s| s.code()), Some(Code::FailedPrecondition));
     assert!(one.enrolment.join(request).await.is_ok());
+    matrix.shows(
+        "rpc Enrolment.Challenge",
+        "its nonce lets a join through",
+        "a nonce of another connection: FailedPrecondition",
+    );
 }
 
-#[tokio::test]
-async fn join_gives_the_tokens_name_only() {
+async fn join_gives_the_tokens_name_only(matrix: &mut Matrix) {
     let hub = mk_hub().await;
     hub.joined("b").await;
     let secret = hub.token("for-a", "a").await;
@@ -148,10 +191,14 @@ async fn join_gives_the_tokens_name_only() {
     let leaf = agent.join(&hub, "for-a", &secret).await.unwrap();
     assert_eq!(leaf.cluster, "a");
     assert_eq!(hub.enrolment("b").await["spec"]["clusterUid"], "uid-b");
+    matrix.shows(
+        "rpc Enrolment.Join",
+        format!("the token's name: {}", leaf.cluster),
+        "a CSR for b: the name in it is ignored, b stands",
+    );
 }
 
-#[tokio::test]
-async fn recover_needs_the_identity_key() {
+async fn recover_needs_the_identity_key(matrix: &mut Matrix) {
     let hub = mk_hub().await;
     let (mut a, b) = (hub.joined("a").await, hub.joined("b").await);
     "b".clone_into(&mut a.cluster);
@@ -171,10 +218,14 @@ async fn recover_needs_the_identity_key() {
     "a".clone_into(&mut a.cluster);
     a.cluster_uid = "uid-a".into();
     assert!(a.recover(&hub, 1, 1).await.is_ok());
+    matrix.shows(
+        "rpc Enrolment.Recover",
+        "with its own key: a new leaf",
+        format!("b's name, also with b's UID: {:?}", nobody.code()),
+    );
 }
 
-#[tokio::test]
-async fn no_rpc_without_a_leaf() {
+async fn no_rpc_without_a_leaf(matrix: &mut Matrix) {
     let (hub, a, ..) = mk_two().await;
     let refused = Agent::open(&hub, None).await.err();
     assert_eq!(refused, Some(Code::Unauthenticated));
@@ -198,6 +249,13 @@ async fn no_rpc_without_a_leaf() {
     assert_eq!(refused, Some(CUT));
     assert!(Agent::open(&hub, Some(&a)).await.is_ok());
     assert!(a.renew(&hub, 1, 1).await.is_ok());
+    for row in ["rpc Fleet.Renew", "rpc Fleet.Session"] {
+        matrix.shows(
+            row,
+            "with its leaf: served",
+            "without: Unauthenticated; a server's certificate: cut",
+        );
+    }
 }
 
 fn rcgen_pem(der: &[u8]) -> String {
@@ -206,8 +264,7 @@ fn rcgen_pem(der: &[u8]) -> String {
     format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n")
 }
 
-#[tokio::test]
-async fn a_hello_names_no_cluster() {
+async fn a_hello_names_no_cluster(matrix: &mut Matrix) {
     let (hub, a, b, ..) = mk_two().await;
     let mut agent = Agent::open(&hub, Some(&a)).await.unwrap();
     let hello = v1::Hello {
@@ -227,10 +284,15 @@ async fn a_hello_names_no_cluster() {
     assert_eq!(welcome.mode(), v1::Mode::Recovery);
     let (_, welcome) = Agent::greeted_with(&hub, &b, with_cursor(&b)).await;
     assert_eq!(welcome.mode(), v1::Mode::Diff);
+    matrix.shows(
+        "agent hello",
+        "its UID: a welcome",
+        "b's UID: a final goaway",
+    );
+    matrix.shows("hub welcome", "its cursor: Diff", "b's cursor: Recovery");
 }
 
-#[tokio::test]
-async fn bodies() {
+async fn bodies(matrix: &mut Matrix) {
     let (hub, a, b, ..) = mk_two().await;
     let (mut agent, _) = Agent::greeted(&hub, &a).await;
     agent.sync_from_nothing().await;
@@ -252,10 +314,19 @@ async fn bodies() {
     hub.shares
         .set_upsert(&ClusterName::new("b"), work_id("b", "app"), None);
     assert_eq!(twin.body(foreign[0].to_wire()).await, None);
+    matrix.shows(
+        "agent body_want",
+        "a digest of its share: the body",
+        "of b's, or nobody's: missing",
+    );
+    matrix.shows(
+        "hub body_chunk",
+        "its bytes whole",
+        "none; nor after an assignment went",
+    );
 }
 
-#[tokio::test]
-async fn reports_about_foreign_works() {
+async fn reports_about_foreign_works(matrix: &mut Matrix) {
     let (hub, a, _, of_a, of_b) = mk_two().await;
     let (mut agent, _) = Agent::greeted(&hub, &a).await;
     agent.sync_from_nothing().await;
@@ -266,30 +337,67 @@ async fn reports_about_foreign_works() {
         applied: true,
         ..v1::Status::default()
     };
-    agent.say(ToHub::Status(status(of_b, 1))).await;
-    let nack = v1::Nack {
-        id: of_b.to_wire(),
-        detail: "lies".into(),
+    let nack = |id: WorkId| v1::Nack {
+        id: id.to_wire(),
+        detail: "refused".into(),
         ..v1::Nack::default()
     };
-    agent.say(ToHub::Nack(nack)).await;
-    let found = v1::Found {
-        id: of_b.to_wire(),
+    let found = |id: WorkId| v1::Found {
+        id: id.to_wire(),
+        kind: v1::FoundKind::Orphan.into(),
         ..v1::Found::default()
     };
-    agent.say(ToHub::Found(found)).await;
-    agent.say(ToHub::Status(status(of_a, 2))).await;
-    settled(&mut agent).await;
     let clusters = ["a", "b"].map(ClusterName::new);
-    for cluster in &clusters {
-        assert_eq!(hub.reports.get(cluster, of_b), None, "{cluster}");
+    let applied = |cluster: &ClusterName, id| hub.reports.get(cluster, id).map(|r| r.applied);
+    for (row, frame) in [
+        ("agent status", ToHub::Status(status(of_b, 1))),
+        ("agent nack", ToHub::Nack(nack(of_b))),
+        ("agent found", ToHub::Found(found(of_b))),
+    ] {
+        agent.say(frame).await;
+        settled(&mut agent).await;
+        for cluster in &clusters {
+            assert_eq!(applied(cluster, of_b), None, "{row} about {cluster}");
+        }
     }
-    assert!(hub.reports.get(&clusters[0], of_a).is_some());
-    assert_eq!(hub.reports.get(&clusters[1], of_a), None);
+    agent.say(ToHub::Found(found(of_a))).await;
+    settled(&mut agent).await;
+    assert_eq!(applied(&clusters[0], of_a), None, "a find is no report");
+    agent.say(ToHub::Status(status(of_a, 2))).await;
+    let ack = loop {
+        if let FromHub::StatusAck(ack) = agent.next().await.unwrap() {
+            break ack;
+        }
+    };
+    assert_eq!(ack.k, 2);
+    settled(&mut agent).await;
+    assert_eq!(applied(&clusters[0], of_a), Some(true));
+    let refused = "its work: the report says applied, then refused";
+    agent.say(ToHub::Nack(nack(of_a))).await;
+    settled(&mut agent).await;
+    assert_eq!(applied(&clusters[0], of_a), Some(false));
+    assert_eq!(applied(&clusters[1], of_a), None);
+    for row in ["agent status", "agent nack"] {
+        let of_b = clusters.each_ref().map(|c| applied(c, of_b));
+        matrix.shows(
+            row,
+            refused,
+            format!("b's work: reports of a and b {of_b:?}"),
+        );
+    }
+    matrix.shows(
+        "agent found",
+        "its work: a hint for people, no report",
+        "b's work: no report either",
+    );
+    matrix.shows(
+        "hub status_ack",
+        format!("of its own status: k {}", ack.k),
+        "a number that the asker gave, no id",
+    );
 }
 
-#[tokio::test]
-async fn capacity_is_ones_own() {
+async fn capacity_is_ones_own(matrix: &mut Matrix) {
     let (hub, a, b, ..) = mk_two().await;
     let capacity = |nodes_total| v1::Capacity {
         nodes_total,
@@ -304,10 +412,14 @@ async fn capacity_is_ones_own() {
         let (status, _) = hub.reports.cluster(&ClusterName::new(cluster));
         assert_eq!(status.unwrap().node_summary.unwrap().total_num, nodes);
     }
+    matrix.shows(
+        "agent capacity",
+        "its Cluster has its nodes",
+        "b's Cluster keeps b's",
+    );
 }
 
-#[tokio::test]
-async fn removals() {
+async fn removals(matrix: &mut Matrix) {
     let (hub, a, b, ..) = mk_two().await;
     let mk_removal = |cluster: &str| PendingRemoval {
         id: work_id(cluster, "gone"),
@@ -359,10 +471,15 @@ async fn removals() {
     };
     assert!(contains(&of_b.seen, &release.encode_to_vec()));
     assert!(!contains(&agent.seen, b"person"));
+    matrix.shows(
+        "agent ack",
+        "its tombstone: settled",
+        "b's tombstone: not settled",
+    );
+    matrix.shows("hub release", "sent to whom it names", "never seen by a");
 }
 
-#[tokio::test]
-async fn inventories() {
+async fn inventories(matrix: &mut Matrix) {
     let (hub, a, _, of_a, of_b) = mk_two().await;
     let (mut agent, _) = Agent::greeted(&hub, &a).await;
     let digests = vec![7; 256 * 32].into();
@@ -392,10 +509,29 @@ async fn inventories() {
     assert_eq!(unknown, [of_b.to_wire()]);
     let said = super::support::by_id(&said);
     assert_eq!(said.keys().copied().collect::<Vec<_>>(), [of_a]);
+    matrix.shows(
+        "agent buckets",
+        "compared with its share",
+        "b's share has no part in it",
+    );
+    matrix.shows(
+        "agent inventory",
+        "its work: told what differs",
+        "b's work: unknown, to be held",
+    );
+    matrix.shows(
+        "hub bucket_want",
+        "asks for what differs",
+        "bucket numbers, no ids",
+    );
+    matrix.shows(
+        "hub hold",
+        "names what a claimed and nobody gave it",
+        "tells nothing of b",
+    );
 }
 
-#[tokio::test]
-async fn a_canary_never_travels() {
+async fn a_canary_never_travels(matrix: &mut Matrix) {
     let (hub, a, b, of_a, of_b) = mk_two().await;
     let (mut agent, _) = Agent::greeted(&hub, &a).await;
     let (deltas, _) = agent.sync_from_nothing().await;
@@ -421,4 +557,14 @@ async fn a_canary_never_travels() {
     let (mut twin, _) = Agent::greeted(&hub, &b).await;
     twin.sync_from_nothing().await;
     assert!(contains(&twin.seen, canaries[1].as_bytes()));
+    matrix.shows(
+        "hub delta",
+        "its own edits arrive",
+        "b's ids, digests and texts: not one byte",
+    );
+    matrix.shows(
+        "hub checkpoint",
+        "after its own edits",
+        "b's edits: not one byte",
+    );
 }

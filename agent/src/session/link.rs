@@ -201,7 +201,9 @@ impl Linking {
         closed: &mut oneshot::Receiver<Option<Duration>>,
         dialled: Dialled,
     ) -> End {
-        let mut renew_in = self.identity.renew_in(now_unix());
+        // Moments, not spans: frames arrive all the time, and none of them may put a renewal off.
+        let look_at = |wait: Duration| Instant::now() + wait.min(LOOK_EVERY);
+        let mut look = look_at(self.identity.renew_in(now_unix()));
         loop {
             // Cancel-safe: a frame that is not taken stays in the stream, and so do the others.
             tokio::select! {
@@ -221,15 +223,16 @@ impl Linking {
                         tracing::warn!(%error, "new roots cannot be kept");
                     }
                 }
-                () = tokio::time::sleep(renew_in.min(LOOK_EVERY)) => {
-                    if !self.identity.renew_in(now_unix()).is_zero() {
-                        renew_in = self.identity.renew_in(now_unix());
+                () = tokio::time::sleep_until(look) => {
+                    let left = self.identity.renew_in(now_unix());
+                    if !left.is_zero() {
+                        look = look_at(left);
                         continue;
                     }
                     match self.renew(&dialled).await {
                         Ok(()) => return End::Renewed,
                         Err(Some(end)) => return end,
-                        Err(None) => renew_in = RENEW_RETRY,
+                        Err(None) => look = look_at(RENEW_RETRY),
                     }
                 }
             }

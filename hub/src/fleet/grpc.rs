@@ -221,7 +221,8 @@ impl Run {
             Woken::Check => {
                 if !self.shell.pki().holds(&self.scope) {
                     let reason = "this identity may not connect any more";
-                    machine.handle(Input::Stop { reason, last: true }, now);
+                    let last = !self.shell.pki().has_expired(&self.scope);
+                    machine.handle(Input::Stop { reason, last }, now);
                 } else if self.lead.token.check().is_err() {
                     let reason = "this hub does not lead any more";
                     machine.handle(

@@ -147,6 +147,12 @@ impl Pki {
         Ok(ClusterScope::new(leaf, enrolled.cluster_uid, enrolled.uid))
     }
 
+    /// Whether a scope's leaf is past its end: its agent may come back with another.
+    #[must_use]
+    pub fn has_expired(&self, scope: &ClusterScope) -> bool {
+        scope.not_after_unix <= self.now_unix()
+    }
+
     /// Whether a scope still holds: asked for each message and by the sweep.
     #[must_use]
     pub fn holds(&self, scope: &ClusterScope) -> bool {

@@ -48,6 +48,17 @@ type Acknowledged = BTreeMap<String, String>;
 
 /// One stream after the other, each into what the one before it left, then convergence.
 async fn streams(stage: &Stage<'_>, process: &Process, own: &[u64]) -> Result<(), WorldError> {
+    let ns = stage.ns.as_str();
+    let selectors = json!([{"apiVersion": "v1", "kind": "ConfigMap"}]);
+    stage
+        .door
+        .apply(super::common::policy_of(
+            ns,
+            "all",
+            selectors,
+            clusters(&MEMBERS),
+        ))
+        .await?;
     let mut acknowledged = Acknowledged::new();
     for seed in seeds(own)? {
         stream(stage, process, seed, &mut acknowledged).await?;
@@ -70,23 +81,14 @@ async fn stream(
     acknowledged: &mut Acknowledged,
 ) -> Result<(), WorldError> {
     let ns = stage.ns.as_str();
-    let selectors = json!([{"apiVersion": "v1", "kind": "ConfigMap"}]);
-    stage
-        .door
-        .apply(super::common::policy_of(
-            ns,
-            "all",
-            selectors,
-            clusters(&MEMBERS),
-        ))
-        .await?;
     let mut random = Random(seed);
     let mut made = 0;
     for kill in 0..KILLS {
         for _ in 0..1 + random.below(6) {
             let live = acknowledged.len() as u64;
             let any = acknowledged.keys().nth(random.below(live.max(1)) as usize);
-            match (any.cloned(), random.below(4)) {
+            // Seldom a deletion: more than 25 derived ones in a minute are held for a person.
+            match (any.cloned(), random.below(8)) {
                 (Some(name), 0) => {
                     stage.door.delete(CONFIG_MAP, (ns, &name)).await?;
                     acknowledged.remove(&name);
@@ -94,7 +96,7 @@ async fn stream(
                 // A name is not used twice: deleted, made anew and deleted again while no hub looks,
                 // an object of the first is held for a person, which is another scenario.
                 (name, turn) => {
-                    let name = name.filter(|_| turn < 3 || live >= OBJECTS);
+                    let name = name.filter(|_| turn < 6 || live >= OBJECTS);
                     let name = name.unwrap_or_else(|| {
                         made += 1;
                         format!("cm-{seed}-{made}")

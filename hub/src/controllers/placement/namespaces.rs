@@ -91,12 +91,9 @@ pub(super) fn plan(view: &PlacementView, template: &Template, moment: &Moment) -
         scheduled_at: on_path.then(|| moment.now.clone()),
         is_renamed: draft.is_renamed(),
     };
-    let wait = super::claimed_wait(&draft, on_path);
-    if !on_path {
-        writes.extend(draft::template_patch(template, &marks));
-    }
+    writes.extend(draft::template_patch(template, &marks));
     Plan {
-        wait,
+        wait: super::strike_wait(draft.is_strike_only()),
         decision: Some((draft.key().clone(), decision)),
         writes,
     }

@@ -204,7 +204,8 @@ impl Session {
         if !old.is_wanted() {
             return None;
         }
-        if old.row.template_uid != tombstone.uid {
+        let own = &old.row.template_uid;
+        if *own != tombstone.uid && !tombstone.predecessors.contains(own) {
             return Some(format!(
                 "the object was made from the template with UID {}, not {}",
                 old.row.template_uid, tombstone.uid

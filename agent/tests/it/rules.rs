@@ -165,6 +165,33 @@ fn a_tombstone_takes_effect_only_with_the_records_own_uid() {
 }
 
 #[test]
+fn a_tombstone_also_takes_what_its_predecessors_left_and_nothing_else() {
+    block_on(async {
+        for (named, goes) in [("t1", true), ("t0", false)] {
+            let mut rig = mk_rig_with(&["a"]).await;
+            let id = work_id(&config_map("a", ""));
+            let own = rig
+                .session
+                .records()
+                .get(id)
+                .map(|r| r.row.template_uid.clone());
+            let named = if goes {
+                own.expect("known")
+            } else {
+                named.to_owned()
+            };
+            rig.hub.remove_with(id, |t| {
+                t.uid = "other".into();
+                t.predecessors = vec!["older".into(), named.clone()];
+            });
+            rig.settle().await;
+            assert_eq!(rig.object(&config_map("a", "")).is_none(), goes, "{named}");
+            assert_eq!(rig.hub.settled.len(), usize::from(goes));
+        }
+    });
+}
+
+#[test]
 fn tombstones_of_unknown_and_gone_works_are_acknowledged() {
     block_on(async {
         let mut rig = mk_rig_with(&["a"]).await;

@@ -149,6 +149,8 @@ pub struct PendingRemoval {
     pub id: WorkId,
     /// UID of the template that is removed.
     pub template_uid: String,
+    /// UIDs of its predecessors, which a member may still hold.
+    pub predecessors: Vec<String>,
     /// Door revision of the decision; names the removal in an acknowledgement.
     pub made_at: u64,
     /// CamelCase reason.

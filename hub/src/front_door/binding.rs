@@ -46,6 +46,8 @@ pub struct Binding {
     pub template: TemplateKey,
     /// Clusters dropped and not acknowledged.
     pub removed: Vec<Removed>,
+    /// UIDs of earlier templates of that name whose deletion no hub saw, oldest first.
+    pub predecessors: Vec<String>,
     /// Term of the hub that decided; none for another writer.
     pub term: Option<u64>,
     /// The placement it was decided for.
@@ -89,10 +91,14 @@ impl Binding {
         let removed = notes.get(marks::REMOVED).map_or(Ok(Vec::new()), |text| {
             serde_json::from_str(text).map_err(fail)
         })?;
+        // Without it a removal is held for a person, which is safe.
+        let predecessors = notes.get(marks::PREDECESSORS);
+        let predecessors = predecessors.and_then(|text| serde_json::from_str(text).ok());
         let placement = notes.get(marks::APPLIED_PLACEMENT);
         let mut binding = Self {
             template: TemplateKey::from_reference(&object.spec.resource),
             removed,
+            predecessors: predecessors.unwrap_or_default(),
             term: notes.get(marks::TERM).and_then(|text| text.parse().ok()),
             applied_placement: placement.and_then(|text| serde_json::from_str(text).ok()),
             revision,

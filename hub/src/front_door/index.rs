@@ -63,6 +63,8 @@ pub(super) struct State {
     binding_of: BTreeMap<TemplateKey, BindingKey>,
     by_cluster: BTreeMap<String, BTreeSet<BindingKey>>,
     removals: BTreeMap<String, Arc<RemovalFacts>>,
+    /// UIDs whose binding went without a Removal, until the next binding of that name carries them.
+    predecessors: BTreeMap<TemplateKey, Vec<String>>,
     /// Works that assignments were made for, per binding.
     placed: BTreeMap<BindingKey, BTreeMap<String, assign::Placed>>,
     works: BTreeMap<WorkId, (BindingKey, String)>,

@@ -28,6 +28,9 @@ pub struct RemovalSpec {
     /// Leave the members' objects and only stop managing them.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub preserve: bool,
+    /// UIDs of earlier templates of that name whose deletion no hub saw: removed as well.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub predecessors: Vec<String>,
     /// Clusters that did not acknowledge yet.
     pub entries: Vec<RemovalEntry>,
 }

@@ -20,6 +20,9 @@ pub const TERM: &str = "fleet.flotilla.dev/term";
 /// Annotation of bindings: digest of the template's body at the decision, and the generation it had
 /// before the claim's own marks moved it.
 pub const BODY: &str = "fleet.flotilla.dev/body";
+/// Annotation of bindings: JSON list of the UIDs of earlier templates of that name whose deletion no
+/// hub saw; members may still hold what was made from them.
+pub const PREDECESSORS: &str = "fleet.flotilla.dev/predecessors";
 /// Annotation of bindings: summary of the decision's report.
 pub const WHY: &str = "fleet.flotilla.dev/why";
 

@@ -111,7 +111,7 @@ impl Draft {
         };
         Self {
             is_renamed: names.first() != Some(&key.name),
-            object: new_object(&key, template),
+            object: new_object(&key, template, &view.predecessors),
             key,
             standing: None,
             removed: Vec::new(),
@@ -325,7 +325,7 @@ fn same_metadata(a: &ObjectMeta, b: &ObjectMeta) -> bool {
     a.labels == b.labels && a.annotations == b.annotations && a.finalizers == b.finalizers
 }
 
-fn new_object(key: &BindingKey, template: &Template) -> ResourceBinding {
+fn new_object(key: &BindingKey, template: &Template, predecessors: &[String]) -> ResourceBinding {
     let kind = key.kind();
     let mut object = ResourceBinding {
         api_version: kind.api_version(),
@@ -357,6 +357,15 @@ fn new_object(key: &BindingKey, template: &Template) -> ResourceBinding {
         }],
         ..ObjectMeta::default()
     };
+    let others: Vec<&String> = predecessors
+        .iter()
+        .filter(|u| **u != template.uid)
+        .collect();
+    if !others.is_empty() {
+        let text = serde_json::to_string(&others).expect("UIDs are texts");
+        let notes = &mut object.metadata.annotations;
+        notes.insert(marks::PREDECESSORS.to_owned(), text);
+    }
     object.spec.resource = super::spec::reference(template);
     object
 }

@@ -116,6 +116,7 @@ pub(super) fn create_named(
     let spec = RemovalSpec {
         resource,
         preserve,
+        predecessors: binding.predecessors.clone(),
         entries,
     };
     let mut metadata = json!({ "name": name });

@@ -185,6 +185,7 @@ impl Session {
                     reason: removal.reason.clone(),
                     preserve: removal.preserve,
                     object: Some(removal.object.clone()),
+                    predecessors: removal.predecessors.clone(),
                 })
             }
         };

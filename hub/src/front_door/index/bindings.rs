@@ -11,6 +11,9 @@ use super::{Context, State};
 use crate::front_door::binding::Binding;
 use crate::front_door::keys::{BindingKey, Gvk, TemplateKey};
 
+/// UIDs that a binding carries of those before it; an object of an older one is left to a person.
+const PREDECESSORS_MAX: usize = 8;
+
 impl State {
     pub(super) fn apply_binding(&mut self, ctx: &Context<'_>, object: Value) {
         let key = BindingKey::of(&object);
@@ -28,6 +31,10 @@ impl State {
             self.remove_binding(ctx, &key);
         }
         let old = self.bindings.insert(key.clone(), Arc::clone(&new));
+        if !new.is_deleting() {
+            // The one that took its place carries them from here on.
+            self.predecessors.remove(&new.template);
+        }
         self.link(&key, old.as_deref(), Some(&new));
         self.set_removed(ctx, &key, old.as_deref(), &new);
         if new.is_deleting() && self.removals.contains_key(&new.object.metadata.uid) {
@@ -44,6 +51,7 @@ impl State {
         let Some(old) = self.bindings.remove(key) else {
             return;
         };
+        self.remember_predecessors(&old);
         self.link(key, Some(&old), None);
         self.touch_binding(&old);
         self.strike_removed(ctx, &old, &[]);
@@ -55,6 +63,23 @@ impl State {
         if self.templates.get(&old.template).is_some_and(|t| t.gone) {
             self.templates.remove(&old.template);
         }
+    }
+
+    /// A binding that went without a Removal left its members' objects as they are; the binding that
+    /// takes its place removes them one day. A hub that dies in between forgets it: then a person is
+    /// asked.
+    fn remember_predecessors(&mut self, old: &Binding) {
+        let uid = &old.object.spec.resource.uid;
+        let successor = self.templates.get(&old.template);
+        let is_replaced = successor.is_some_and(|t| !t.gone && t.uid != *uid);
+        if !is_replaced || self.removals.contains_key(&old.object.metadata.uid) {
+            return;
+        }
+        let mut uids = old.predecessors.clone();
+        uids.push(uid.clone());
+        let surplus = uids.len().saturating_sub(PREDECESSORS_MAX);
+        uids.drain(..surplus);
+        self.predecessors.insert(old.template.clone(), uids);
     }
 
     fn touch_binding(&mut self, binding: &Binding) {

@@ -56,6 +56,8 @@ pub struct PlacementView {
     pub removal: Option<Arc<RemovalFacts>>,
     /// Whether the hub saw the deletion of the template its binding is about.
     pub is_deletion_seen: bool,
+    /// UIDs of templates of its name whose binding went without a Removal.
+    pub predecessors: Vec<String>,
     /// Whether the binding's decision was overtaken by a newer reign.
     pub is_stale: bool,
     /// Acknowledgements that its binding has not written down.
@@ -329,6 +331,7 @@ impl State {
             clusters: self.clusters.values().cloned().collect(),
             member_uids: named.iter().filter_map(uid_of).collect(),
             removal: binding_uid.and_then(|uid| self.removals.get(&uid).cloned()),
+            predecessors: self.predecessors.get(key).cloned().unwrap_or_default(),
             is_deletion_seen: resource_uid.is_some_and(|uid| self.seen_deleted.contains(uid)),
             is_stale: binding.as_ref().is_some_and(|b| self.is_stale(b)),
             acknowledged: binding.as_ref().map_or_else(BTreeSet::new, |b| {

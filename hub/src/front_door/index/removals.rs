@@ -46,6 +46,7 @@ impl State {
                 PendingRemoval {
                     id: removed.work_id,
                     template_uid: removed.template_uid.clone(),
+                    predecessors: new.predecessors.clone(),
                     made_at: removed.made_at,
                     reason: removed.reason.clone(),
                     preserve: removed.preserve,
@@ -110,6 +111,7 @@ impl State {
                 PendingRemoval {
                     id,
                     template_uid: entry.template_uid.clone(),
+                    predecessors: facts.spec.predecessors.clone(),
                     made_at: entry.made_at,
                     reason: "TemplateDeleted".to_owned(),
                     preserve: facts.spec.preserve,

@@ -424,6 +424,7 @@ async fn removals(matrix: &mut Matrix) {
     let mk_removal = |cluster: &str| PendingRemoval {
         id: work_id(cluster, "gone"),
         template_uid: "uid-of-gone".into(),
+        predecessors: Vec::new(),
         made_at: 7,
         reason: "Deleted".into(),
         preserve: false,

@@ -112,6 +112,7 @@ impl Bench {
         let removal = PendingRemoval {
             id,
             template_uid: format!("uid-of-{name}"),
+            predecessors: Vec::new(),
             made_at: self.made_at,
             reason: "Deleted".into(),
             preserve: false,

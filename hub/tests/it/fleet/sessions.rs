@@ -83,6 +83,7 @@ async fn a_removal_is_said_acknowledged_by_name_and_settled() {
         PendingRemoval {
             id,
             template_uid: "uid-of-app".into(),
+            predecessors: Vec::new(),
             made_at: 9,
             reason: "Deleted".into(),
             preserve: false,

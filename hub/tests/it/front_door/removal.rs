@@ -213,6 +213,40 @@ fn a_restored_template_removes_nothing() {
     ));
 }
 
+/// A name used again while no hub ran, and deleted before the member heard of the second template: the
+/// member held the object for a person, since the tombstone named the second UID alone.
+#[test]
+fn a_removal_names_the_predecessors_whose_deletion_no_hub_saw() {
+    let mut world = thread();
+    let uid = |world: &World| {
+        let uid = world.object(CONFIG_MAP, "app", "conf")["metadata"]["uid"].clone();
+        uid.as_str().unwrap().to_owned()
+    };
+    let door = world.door.clone();
+    let mut uids = vec![uid(&world)];
+    for _ in 0..2 {
+        // Deleted and made again while no hub looks.
+        let key = Key::namespaced(CONFIG_MAP, "app", "conf");
+        let mut object = world.object(CONFIG_MAP, "app", "conf");
+        world.delete_quietly(&key);
+        object["metadata"].as_object_mut().unwrap().remove("uid");
+        super::world::now(durable::Durable::create(&*door, &key, object)).unwrap();
+        let mut again = World::over(door.clone());
+        again.collect_garbage();
+        again.settle();
+        assert!(again.list(durable::REMOVAL).is_empty());
+        uids.push(uid(&again));
+    }
+    let mut last = World::over(door);
+    last.delete(CONFIG_MAP, "app", "conf");
+    last.settle();
+    let Said::Tombstone(tombstone) = last.said("m1", CONFIG_MAP, "app", "conf") else {
+        panic!("m1 must remove it");
+    };
+    assert_eq!(tombstone.template_uid, uids[2]);
+    assert_eq!(tombstone.predecessors, uids[..2]);
+}
+
 #[test]
 fn a_detached_cluster_is_left_alone() {
     let mut world = thread();

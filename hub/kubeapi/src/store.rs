@@ -4,13 +4,17 @@
 //! One revision counter orders everything; it never gives one revision twice, not even after a
 //! crash. The contract suite in the tests holds for every implementation.
 
+pub mod memory;
+mod mvcc;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use tokio::sync::mpsc;
 
-/// A point in the one order of all changes; 0 = before the first.
+/// A point in the one order of all changes; 0 = before the first. An empty store is at 1, since
+/// clients read 0 as "any".
 pub type Revision = u64;
 
 /// A stored value.
@@ -129,13 +133,17 @@ pub trait Store: Send + Sync + 'static {
         limit: usize,
     ) -> Result<Page, StoreError>;
 
-    /// Does one compare-and-swap; answers after it is durable (unless lazy) and visible.
+    /// Does one compare-and-swap; answers after it is durable (unless lazy) and visible. To delete
+    /// what is not there is a conflict with nothing. A write that was begun may happen even when
+    /// its future is dropped.
     fn write(&self, write: Write) -> BoxFuture<'_, Result<Revision, WriteError>>;
 
     /// All changes of all keys after `after`, in revision order; the receiver never misses one: when
-    /// it falls behind by more than the channel holds, the channel closes.
+    /// it falls behind by more than the channel holds, the channel closes. A change is in the
+    /// channel before its write is acknowledged and before [`Store::revision`] shows it.
     fn changes(&self, after: Revision) -> Result<mpsc::Receiver<Arc<Change>>, StoreError>;
 
-    /// Forgets what was before `revision`, except what is still current.
+    /// Forgets what was before `revision`, except what is still current; what was forgotten before
+    /// stays so. `range` at and `changes` after `revision` itself still work.
     fn compact(&self, revision: Revision) -> Result<(), StoreError>;
 }

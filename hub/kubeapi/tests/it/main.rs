@@ -1,0 +1,10 @@
+//! What the engine promises, in one binary, one file per part.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "helpers of tests stand outside the functions that these lints let off"
+)]
+
+mod cacher;
+mod store;

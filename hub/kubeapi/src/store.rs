@@ -6,6 +6,8 @@
 
 pub mod memory;
 mod mvcc;
+pub mod redb;
+pub mod sealer;
 
 use std::sync::Arc;
 

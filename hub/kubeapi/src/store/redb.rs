@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -28,6 +29,12 @@ use super::{Change, Entry, Page, Revision, Store, StoreError, Write, WriteError}
 
 /// Writes that may wait for the writer; more callers wait for a place.
 const WAITING_MAX: usize = 1_024;
+
+/// How long an opener waits for the lock: a holder that is ending lets go of it soon, and a process
+/// that is just being started from the holder has a copy of it until it runs its own program.
+const LOCK_WAIT: Duration = Duration::from_millis(500);
+/// Between two looks at the lock.
+const LOCK_LOOK: Duration = Duration::from_millis(10);
 
 /// Why a store did not open.
 #[derive(Debug, thiserror::Error)]
@@ -193,9 +200,15 @@ fn lock(directory: &Path) -> Result<File, OpenError> {
         .truncate(false)
         .open(directory.join("lock"))
         .map_err(failed)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(OpenError::InUse(directory.to_owned())),
-        Err(TryLockError::Error(source)) => Err(failed(source)),
+    let until = Instant::now() + LOCK_WAIT;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::Error(source)) => return Err(failed(source)),
+            Err(TryLockError::WouldBlock) if Instant::now() >= until => {
+                return Err(OpenError::InUse(directory.to_owned()));
+            }
+            Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_LOOK),
+        }
     }
 }

@@ -14,8 +14,8 @@ pub struct Status {
     pub reason: &'static str,
     /// The text for people.
     pub message: String,
-    /// `details` of the answer; none = the field is left out.
-    pub details: Option<Details>,
+    /// `details` of the answer; none = the field is left out. Boxed, since every result carries it.
+    pub details: Option<Box<Details>>,
 }
 
 /// What a `Status` says about its object.
@@ -115,14 +115,14 @@ impl Status {
             "InternalError",
             format!("Internal error occurred: {message}"),
         );
-        status.details = Some(Details {
+        status.details = Some(Box::new(Details {
             causes: vec![Cause {
                 reason: "",
                 message,
                 field: String::new(),
             }],
             ..Details::default()
-        });
+        }));
         status
     }
 

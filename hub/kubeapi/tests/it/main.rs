@@ -6,5 +6,6 @@
     reason = "helpers of tests stand outside the functions that these lints let off"
 )]
 
+mod auth;
 mod cacher;
 mod store;

@@ -5,6 +5,7 @@
 
 pub mod auth;
 pub mod cacher;
+pub mod codec;
 pub mod error;
 pub mod kinds;
 pub mod schema;

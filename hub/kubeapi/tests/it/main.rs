@@ -8,4 +8,5 @@
 
 mod auth;
 mod cacher;
+mod protobuf;
 mod store;

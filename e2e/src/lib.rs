@@ -3,6 +3,7 @@
 //! Nothing depends on this crate.
 
 pub mod bench;
+pub mod conform;
 pub mod demo;
 pub mod multicall;
 pub mod real;

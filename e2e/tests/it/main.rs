@@ -6,6 +6,7 @@
     reason = "helpers of tests stand outside the functions that these lints let off"
 )]
 
+mod conform;
 mod deploy;
 mod real;
 mod tidy;

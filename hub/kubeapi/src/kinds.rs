@@ -3,7 +3,11 @@
 //! A row is plain data, made once for a built-in kind and on every change for a custom one. The
 //! table itself decides nothing.
 
+mod builtin;
+
 use std::sync::Arc;
+
+pub use builtin::builtin;
 
 use crate::schema::{NodeId, Schema, SchemaSet};
 

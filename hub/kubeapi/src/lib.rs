@@ -8,5 +8,6 @@ pub mod cacher;
 pub mod codec;
 pub mod error;
 pub mod kinds;
+pub mod quantity;
 pub mod schema;
 pub mod store;

@@ -4,6 +4,11 @@
 //! it. This file holds the form only: where schemas come from and what is done with them (decode,
 //! prune, default, validate, merge, apply) is the business of other files.
 
+pub mod builtin;
+pub mod decode;
+mod sources;
+pub mod structural;
+
 use std::collections::BTreeMap;
 
 use serde_json::Value;
@@ -25,6 +30,8 @@ pub struct Node {
     pub ty: Type,
     /// Known fields of an object.
     pub fields: BTreeMap<String, NodeId>,
+    /// Fields that show otherwise than by the rule of [`Presence::Omitted`] (built-in kinds).
+    pub presence: BTreeMap<String, Presence>,
     /// Values of a map, when `ty` is [`Type::Map`].
     pub values: Option<NodeId>,
     /// Items of a list, when `ty` is [`Type::List`].
@@ -79,6 +86,20 @@ pub enum Type {
     IntOrString,
     /// A Kubernetes quantity: text, or a number that becomes text.
     Quantity,
+}
+
+/// How an empty field of a built-in kind shows in JSON.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Presence {
+    /// An empty value (`""`, `0`, `false`, `[]`, an empty map) is left out; an empty struct stays.
+    #[default]
+    Omitted,
+    /// An empty value that was said stays; a missing one is left out.
+    Kept,
+    /// A missing value shows as the empty one: `""`, `0`, a struct, or `null` for lists and times.
+    Always,
+    /// A missing value shows as `null`.
+    AlwaysNull,
 }
 
 /// Ownership of a list in server-side apply.

@@ -8,5 +8,7 @@
 
 mod auth;
 mod cacher;
+mod decode;
 mod protobuf;
+mod schemas;
 mod store;

@@ -4,6 +4,9 @@
 //! table itself decides nothing.
 
 mod builtin;
+pub mod defaults;
+pub mod prepare;
+pub mod validate;
 
 use std::sync::Arc;
 

@@ -11,6 +11,7 @@ mod typed;
 use serde_json::{Map, Value};
 
 pub use json::parse;
+pub(crate) use typed::zero;
 
 use super::{Schema, builtin, structural};
 use crate::error::Status;

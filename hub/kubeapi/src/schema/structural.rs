@@ -89,3 +89,37 @@ pub fn whole_numbers(value: &mut Value) {
         _ => {}
     }
 }
+
+/// Fills what is missing, or `null` where no `null` may be, from the defaults of the schema.
+pub fn default(schema: Schema<'_>, value: &mut Value) {
+    match value {
+        Value::Object(object) => {
+            for (field, id) in &schema.node().fields {
+                let Some(default) = &schema.at(*id).node().default else {
+                    continue;
+                };
+                let nullable = schema.at(*id).node().nullable;
+                let missing = match object.get(field) {
+                    None => true,
+                    Some(value) => value.is_null() && !nullable,
+                };
+                if missing {
+                    object.insert(field.clone(), default.clone());
+                }
+            }
+            for (key, value) in object {
+                if let Some(child) = schema.field(key) {
+                    self::default(child, value);
+                }
+            }
+        }
+        Value::Array(items) => {
+            if let Some(item) = schema.items() {
+                items
+                    .iter_mut()
+                    .for_each(|value| self::default(item, value));
+            }
+        }
+        _ => {}
+    }
+}

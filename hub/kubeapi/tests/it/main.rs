@@ -8,6 +8,7 @@
 
 mod auth;
 mod cacher;
+mod create;
 mod decode;
 mod protobuf;
 mod schemas;

@@ -54,22 +54,19 @@ pub(super) fn bytes(text: &str) -> Result<Value, String> {
     }
 }
 
-/// A quantity as text, as it was said.
-pub(super) fn quantity(value: &Value) -> Result<Value, String> {
+/// A quantity in its canonical form; amounts of resources are kept to the thousandth.
+pub(super) fn quantity(value: &Value, is_amount: bool) -> Result<Value, String> {
     let text = match value {
         Value::String(text) => text.trim().to_owned(),
         Value::Number(number) => number.to_string(),
         other => other.to_string(),
     };
-    let text = if text.is_empty() {
-        "0".to_owned()
-    } else {
-        text
-    };
-    match quantity::parse(&text) {
-        Some(_) => Ok(Value::String(text)),
-        None => Err("quantities must match the regular expression \
-             '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
-            .to_owned()),
-    }
+    let parsed = quantity::parse(if text.is_empty() { "0" } else { &text });
+    let parsed = parsed.ok_or_else(|| {
+        "quantities must match the regular expression \
+         '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
+            .to_owned()
+    })?;
+    let kept = if is_amount { parsed.milli_up() } else { parsed };
+    Ok(Value::String(kept.to_text()))
 }

@@ -75,6 +75,8 @@ fn is_empty(schema: Schema<'_>, value: &Value) -> bool {
     match value {
         Value::Null => true,
         Value::Bool(value) => !value,
+        // What may be left out of these is a pointer, and zero is a value of its own.
+        Value::Number(_) if schema.node().ty == Type::IntOrString => false,
         Value::Number(number) => number.as_f64() == Some(0.0),
         Value::String(text) => text.is_empty(),
         Value::Array(items) => items.is_empty(),
@@ -136,7 +138,7 @@ impl Walk<'_> {
                 Some(n) if i32::try_from(n).is_ok() => Ok(Value::Number(number)),
                 _ => Err(self.wrong(schema, &format!("number {number}"))),
             },
-            (Type::Quantity, value) => scalars::quantity(&value),
+            (Type::Quantity, value) => scalars::quantity(&value, false),
             (_, value) => Err(self.wrong(schema, json_kind(&value))),
         }
     }
@@ -185,6 +187,7 @@ impl Walk<'_> {
             let _ = write!(self.path, ".{key}");
             let value = match value {
                 Value::Null => zero(values),
+                value if values.node().ty == Type::Quantity => scalars::quantity(&value, true)?,
                 value => self.value(values, value)?,
             };
             self.leave((path, plain));

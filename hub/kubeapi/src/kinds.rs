@@ -4,13 +4,15 @@
 //! table itself decides nothing.
 
 mod builtin;
+pub mod custom;
 pub mod defaults;
 pub mod prepare;
 pub mod validate;
 
 use std::sync::Arc;
 
-pub use builtin::builtin;
+pub use builtin::{body, builtin};
+pub use custom::custom;
 
 use crate::schema::{NodeId, Schema, SchemaSet};
 
@@ -56,8 +58,29 @@ pub struct Kind {
     pub schemas: Arc<SchemaSet>,
     /// The root node.
     pub root: NodeId,
+    /// Extra columns of a custom resource; none = the age alone.
+    pub columns: Vec<PrinterColumn>,
+    /// A `Warning` that every request gets: the version is deprecated. Empty = none.
+    pub warning: String,
     /// Field selectors beyond `metadata.name` and `metadata.namespace`: label and dotted path.
     pub selectable: Vec<(String, String)>,
+}
+
+/// A column that a custom resource defines.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct PrinterColumn {
+    /// Title.
+    pub name: String,
+    /// `string`, `integer`, `number`, `boolean` or `date`.
+    pub ty: String,
+    /// Format.
+    pub format: String,
+    /// The text for people.
+    pub description: String,
+    /// 0 = always shown, above = wide output only.
+    pub priority: i64,
+    /// Where the value is, such as `.spec.replicas`.
+    pub path: String,
 }
 
 /// A part of an object with its own path.

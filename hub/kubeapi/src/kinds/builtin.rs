@@ -153,8 +153,34 @@ fn row(line: &str) -> Kind {
         custom: false,
         schemas: Arc::clone(&schemas.set),
         root: schemas.roots[&definition],
+        columns: Vec::new(),
+        warning: match (group, plural) {
+            ("", "endpoints") => {
+                "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice".into()
+            }
+            _ => String::new(),
+        },
         selectable: selectable(group, plural),
     }
+}
+
+/// A kind that is only sent to a subresource or as options, such as `Scale`, `Eviction`,
+/// `TokenRequest`, `Binding` or `DeleteOptions` (group `meta.k8s.io`); none = not known.
+#[must_use]
+pub fn body(group: &str, version: &str, kind: &str) -> Option<Kind> {
+    let definition = match group {
+        "meta.k8s.io" => format!("io.k8s.apimachinery.pkg.apis.meta.{version}.{kind}"),
+        _ => definition(group, version, kind),
+    };
+    if !builtin::schemas().roots.contains_key(&definition) {
+        return None;
+    }
+    let mut made = row("|v1|Binding|bindings|||nc|");
+    group.clone_into(&mut made.group);
+    version.clone_into(&mut made.version);
+    kind.clone_into(&mut made.kind);
+    made.root = builtin::schemas().roots[&definition];
+    Some(made)
 }
 
 /// Name of the definition of a built-in kind.

@@ -5,6 +5,7 @@
 
 mod containers;
 mod cursor;
+mod definitions;
 mod meta;
 pub(crate) mod names;
 mod network;
@@ -20,6 +21,7 @@ use serde_json::Value;
 
 use super::{Kind, Profile};
 use crate::error::Cause;
+use crate::schema::structural;
 use cursor::{At, Found};
 
 /// Findings about a new object.
@@ -28,7 +30,10 @@ pub fn create(kind: &Kind, _profile: Profile, new: &Value) -> Vec<Cause> {
     let mut found = Found::default();
     let root = At::root(new);
     meta::check(kind, &root.field("metadata"), &mut found);
-    if !kind.custom {
+    if kind.custom {
+        let causes = structural::validate(kind.schema(), new, None, "");
+        found.causes.extend(causes);
+    } else {
         specific(kind, &root, &mut found);
     }
     found.causes
@@ -45,7 +50,14 @@ pub fn update(kind: &Kind, _profile: Profile, new: &Value, old: &Value) -> Vec<C
         &before.field("metadata"),
         &mut found,
     );
-    if !kind.custom {
+    if kind.custom {
+        let version = root.field("metadata.resourceVersion");
+        if version.is_empty() {
+            found.must_have_version(&version);
+        }
+        let causes = structural::validate(kind.schema(), new, Some(old), "");
+        found.causes.extend(causes);
+    } else {
         let key = (kind.group.as_str(), kind.kind.as_str());
         if updates::checks_again(key) {
             specific(kind, &root, &mut found);
@@ -67,6 +79,7 @@ fn specific(kind: &Kind, root: &At<'_>, found: &mut Found) {
             pods::template(&root.field("template"), pods::Owner::Template, found);
         }
         "" if key.1 == "ReplicationController" => workloads::check(key.1, root, found),
+        "apiextensions.k8s.io" => definitions::check(root, found),
         _ => objects::check(key, root, found),
     }
 }

@@ -3,7 +3,13 @@
 //! What a schema does not know is pruned; every rule works on plain JSON and leaves the metadata of
 //! the object itself alone.
 
+mod build;
+mod validate;
+
 use serde_json::{Map, Number, Value};
+
+pub use build::build;
+pub use validate::validate;
 
 use super::{Node, Schema};
 

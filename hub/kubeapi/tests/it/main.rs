@@ -9,6 +9,7 @@
 mod auth;
 mod cacher;
 mod create;
+mod custom;
 mod decode;
 mod protobuf;
 mod schemas;

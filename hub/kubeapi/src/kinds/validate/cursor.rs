@@ -169,6 +169,12 @@ impl Found {
         }
     }
 
+    /// An update says which version it saw.
+    pub(super) fn must_have_version(&mut self, at: &At<'_>) {
+        let message = "Invalid value: 0: must be specified for an update".to_owned();
+        self.add("FieldValueInvalid", &at.path, message);
+    }
+
     pub(super) fn immutable(&mut self, new: &At<'_>, old: &At<'_>) {
         if new.value != old.value {
             self.invalid(new, "field is immutable");

@@ -57,17 +57,13 @@ pub(super) fn check(key: (&str, &str), new: &At<'_>, old: &At<'_>, found: &mut F
         ("", "PersistentVolumeClaim") => claim(&new.field("spec"), &old.field("spec"), found),
         ("", "Pod") => pod(&new.field("spec"), &old.field("spec"), found),
         ("apps", "StatefulSet") => stateful(&new.field("spec"), &old.field("spec"), found),
-        ("coordination.k8s.io", "Lease") | ("batch", "Job") => {
+        ("coordination.k8s.io", "Lease") => {
             let version = new.field("metadata.resourceVersion");
-            if key.1 == "Lease" && version.is_empty() {
-                let shown = Value::from(0);
-                let shown = At {
-                    value: &shown,
-                    path: version.path,
-                };
-                found.invalid(&shown, "must be specified for an update");
+            if version.is_empty() {
+                found.must_have_version(&version);
             }
         }
+        ("apiextensions.k8s.io", "CustomResourceDefinition") => stored_versions(new, found),
         ("rbac.authorization.k8s.io", "RoleBinding" | "ClusterRoleBinding") => {
             let (new, old) = (new.field("roleRef"), old.field("roleRef"));
             if new.value != old.value {
@@ -89,6 +85,23 @@ pub(super) fn check(key: (&str, &str), new: &At<'_>, old: &At<'_>, found: &mut F
             }
         }
         _ => {}
+    }
+}
+
+/// A version that was ever stored stays.
+fn stored_versions(new: &At<'_>, found: &mut Found) {
+    let versions = new.field("spec.versions").items();
+    for stored in new.field("status.storedVersions").items() {
+        let there = |version: &At<'_>| version.field("name").text() == stored.text();
+        if !versions.iter().any(there) {
+            let name = stored.text();
+            let why = format!(
+                "missing from spec.versions; {name} was previously a storage version, and must \
+                 remain in spec.versions until a storage migration ensures no data remains \
+                 persisted in {name} and removes {name} from status.storedVersions"
+            );
+            found.invalid(&stored, &why);
+        }
     }
 }
 

@@ -74,6 +74,7 @@ pub(crate) fn fill(schema: Schema<'_>, object: &mut Map<String, Value>) {
 fn is_empty(schema: Schema<'_>, value: &Value) -> bool {
     match value {
         Value::Null => true,
+        _ if schema.node().ty == Type::Any => false,
         Value::Bool(value) => !value,
         // What may be left out of these is a pointer, and zero is a value of its own.
         Value::Number(_) if schema.node().ty == Type::IntOrString => false,

@@ -4,6 +4,7 @@
 //! table itself decides nothing.
 
 mod builtin;
+pub mod columns;
 pub mod custom;
 pub mod defaults;
 pub mod prepare;

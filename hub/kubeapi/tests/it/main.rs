@@ -8,6 +8,7 @@
 
 mod auth;
 mod cacher;
+mod columns;
 mod create;
 mod custom;
 mod decode;

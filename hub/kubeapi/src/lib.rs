@@ -8,6 +8,7 @@ pub mod cacher;
 pub mod codec;
 pub mod error;
 pub mod kinds;
+pub mod patch;
 pub mod quantity;
 pub mod schema;
 pub mod store;

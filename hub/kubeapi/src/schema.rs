@@ -123,6 +123,8 @@ pub struct PatchStrategy {
     pub merge_key: Option<String>,
     /// `$retainKeys` is honoured.
     pub retain_keys: bool,
+    /// A map or struct is replaced, not merged.
+    pub replace: bool,
 }
 
 /// Value validations of a structural schema, as OpenAPI words them.

@@ -24,6 +24,11 @@ core.v1.PodStatus nodeAllocatableResourceClaimStatuses:map(resourceClaimName)+me
 core.v1.ContainerStatus volumeHealth:map(name)
 ";
 
+/// What must be seen here although it shows no longer: an empty list resets the owners of fields.
+const SEEN: &str = "\
+meta.v1.ObjectMeta managedFields*
+";
+
 /// All built-in schemas in one set, with the root of each definition by its name.
 #[derive(Debug)]
 pub struct Builtin {
@@ -92,7 +97,7 @@ fn build(definitions: &Map<String, Value>) -> Builtin {
         facts: BTreeMap::new(),
         copies: Vec::new(),
     };
-    for line in FACTS.lines().chain(NEWER.lines()) {
+    for line in FACTS.lines().chain(NEWER.lines()).chain(SEEN.lines()) {
         if let Some((name, words)) = line.split_once(' ') {
             let known = builder.facts.entry(name).or_default();
             known.extend(words.split(' '));
@@ -255,6 +260,7 @@ fn parse(word: &str) -> (&str, Fact) {
                 fact.patch.merge_key = Some(argument.to_owned()).filter(|key| !key.is_empty());
             }
             (_, "retain") => fact.patch.retain_keys = true,
+            (_, "replace") => fact.patch.replace = true,
             _ => {}
         }
     }

@@ -3,6 +3,7 @@
 //! It knows nothing of federation and is judged by what a real kube-apiserver answers. Objects are
 //! JSON values; kinds are data; one generic handler serves every kind.
 
+pub mod apply;
 pub mod auth;
 pub mod cacher;
 pub mod codec;

@@ -6,12 +6,15 @@
     reason = "helpers of tests stand outside the functions that these lints let off"
 )]
 
+mod apply;
 mod auth;
 mod cacher;
 mod columns;
 mod create;
 mod custom;
 mod decode;
+mod patch;
 mod protobuf;
+mod replay;
 mod schemas;
 mod store;

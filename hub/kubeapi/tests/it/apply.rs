@@ -10,14 +10,6 @@ use super::replay::{Rule, check};
 
 /// Steps that are not about ownership: the replay has no HTTP layer, no revisions and no deletion.
 const KNOWN: &[Rule] = &[
-    (
-        "names of managers are checked by validation",
-        |case, step, _| {
-            let entries = &step["body"]["metadata"]["managedFields"];
-            let name = entries[0]["manager"].as_str().unwrap_or_default();
-            case == "managed-fields-invalid" && name.len() > 100
-        },
-    ),
     ("the replay counts no revisions", |case, _, _| {
         case == "resource-version"
     }),

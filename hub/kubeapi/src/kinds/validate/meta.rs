@@ -9,6 +9,9 @@ use crate::kinds::Kind;
 /// All annotations together, in bytes.
 const ANNOTATIONS_BYTES_MAX: usize = 262_144;
 
+/// The name of a manager of fields, in bytes.
+const MANAGER_BYTES_MAX: usize = 128;
+
 /// Checks the metadata of an object.
 pub(super) fn check(kind: &Kind, at: &At<'_>, found: &mut Found) {
     let form = name_form(kind);
@@ -39,6 +42,7 @@ pub(super) fn check(kind: &Kind, at: &At<'_>, found: &mut Found) {
     for finalizer in at.field("finalizers").items() {
         finalizer_name(&finalizer, &finalizer.path.clone(), found);
     }
+    managers(&at.field("managedFields"), found);
 }
 
 /// Checks what may not change.
@@ -53,8 +57,13 @@ pub(super) fn update(new: &At<'_>, old: &At<'_>, found: &mut Found) {
         let (new, old) = (new.field(field), old.field(field));
         if !old.is_missing() || field == "deletionTimestamp" {
             found.immutable(&new, &old);
+            if field == "deletionTimestamp" {
+                // A real server says it once for every kind and once for this one.
+                found.immutable(&new, &old);
+            }
         }
     }
+    managers(&new.field("managedFields"), found);
     if old.field("deletionTimestamp").is_missing() {
         return;
     }
@@ -77,6 +86,17 @@ pub(super) fn update(new: &At<'_>, old: &At<'_>, found: &mut Found) {
                 .join(", ")
         );
         found.forbidden(&new, &why);
+    }
+}
+
+/// Checks the names of managers of fields, twice: once for every kind, once for this one.
+fn managers(at: &At<'_>, found: &mut Found) {
+    for entry in at.items() {
+        let manager = entry.field("manager");
+        if manager.text().len() > MANAGER_BYTES_MAX {
+            found.too_long(&manager, MANAGER_BYTES_MAX);
+            found.too_long(&manager, MANAGER_BYTES_MAX);
+        }
     }
 }
 

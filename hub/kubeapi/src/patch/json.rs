@@ -11,6 +11,9 @@ use crate::error::{Details, Status};
 /// Operations in one patch.
 const OPERATIONS_MAX: usize = 10_000;
 
+/// What one patch may copy in all: copies of copies double with every operation.
+const COPIED_BYTES_MAX: usize = 3 * 1024 * 1024;
+
 /// Does the operations of `patch` one after the other.
 pub fn json(live: &Value, patch: &Value) -> Result<Value, Status> {
     let operations = match patch {
@@ -32,8 +35,9 @@ pub fn json(live: &Value, patch: &Value) -> Result<Value, Status> {
         ));
     }
     let mut object = live.clone();
+    let mut copied_bytes = 0;
     for operation in operations {
-        apply(&mut object, operation).ok_or_else(refused)?;
+        apply(&mut object, operation, &mut copied_bytes).ok_or_else(refused)?;
     }
     Ok(object)
 }
@@ -46,7 +50,7 @@ fn refused() -> Status {
 }
 
 /// Does one operation; none = it cannot be done.
-fn apply(object: &mut Value, operation: &Value) -> Option<()> {
+fn apply(object: &mut Value, operation: &Value, copied_bytes: &mut usize) -> Option<()> {
     let path = operation.get("path").and_then(Value::as_str);
     let value = operation.get("value").unwrap_or(&Value::Null);
     match operation.get("op").and_then(Value::as_str)? {
@@ -69,6 +73,10 @@ fn apply(object: &mut Value, operation: &Value) -> Option<()> {
         "copy" => {
             let (parent, key) = find(object, from(operation)?)?;
             let copied = get(parent, &key)?;
+            *copied_bytes += copied.to_string().len();
+            if *copied_bytes > COPIED_BYTES_MAX {
+                return None;
+            }
             let (parent, key) = find(object, path?)?;
             add(parent, &key, copied)
         }

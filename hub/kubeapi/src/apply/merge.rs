@@ -3,7 +3,7 @@
 //! Both keep to the shapes of the schema. The order of a merged list is that of the config where
 //! both lists have an item, and that of the live list between such items.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
@@ -58,8 +58,8 @@ fn fits(value: Option<&Value>) -> bool {
 /// A list with the elements that tell its items apart.
 struct Keyed<'a> {
     items: Vec<(String, &'a Value)>,
-    /// How often each element is there.
-    count: BTreeMap<String, usize>,
+    /// The item of each element; none = there is more than one.
+    found: BTreeMap<String, Option<&'a Value>>,
 }
 
 impl<'a> Keyed<'a> {
@@ -68,24 +68,23 @@ impl<'a> Keyed<'a> {
             .iter()
             .filter_map(|item| Some((element(place, item).ok()?, item)))
             .collect();
-        let mut count = BTreeMap::new();
-        for (key, _) in &items {
-            *count.entry(key.clone()).or_insert(0) += 1;
+        let mut found = BTreeMap::new();
+        for (key, item) in &items {
+            let seen = found.insert(key.clone(), Some(*item));
+            if seen.is_some() {
+                found.insert(key.clone(), None);
+            }
         }
-        Self { items, count }
+        Self { items, found }
     }
 
     fn has(&self, key: &str) -> bool {
-        self.count.contains_key(key)
+        self.found.contains_key(key)
     }
 
     /// The item of this key, unless there is none or more than one.
     fn single(&self, key: &str) -> Option<&'a Value> {
-        if self.count.get(key) != Some(&1) {
-            return None;
-        }
-        let found = self.items.iter().find(|(it, _)| it == key);
-        found.map(|(_, item)| *item)
+        self.found.get(key).copied().flatten()
     }
 }
 
@@ -97,18 +96,18 @@ fn merge_lists(place: Place<'_>, live: &[Value], config: &[Value]) -> Vec<Value>
         .map(|(key, _)| key.as_str())
         .filter(|key| live.has(key));
     let mut next_shared = shared.next();
-    let mut merged_keys: Vec<&str> = Vec::new();
+    let mut merged_keys: BTreeSet<&str> = BTreeSet::new();
     let mut out = Vec::with_capacity(live.items.len() + config.items.len());
     let inner = items(place);
     let (mut at_live, mut at_config) = (0, 0);
     while at_live < live.items.len() || at_config < config.items.len() {
-        if let (Some((have, item)), Some((want, _))) =
+        if let (Some((have, _)), Some((want, _))) =
             (live.items.get(at_live), config.items.get(at_config))
         {
             if have == want {
-                let before = live.single(have).filter(|before| before == item);
+                let before = live.single(have);
                 out.extend(merge(inner, before, config.single(want)));
-                merged_keys.push(want);
+                merged_keys.insert(want);
                 (at_live, at_config) = (at_live + 1, at_config + 1);
                 next_shared = shared.next();
                 continue;
@@ -125,13 +124,13 @@ fn merge_lists(place: Place<'_>, live: &[Value], config: &[Value]) -> Vec<Value>
                 at_live += 1;
                 continue;
             }
-            if merged_keys.contains(&have.as_str()) {
+            if merged_keys.contains(have.as_str()) {
                 at_live += 1;
             }
         }
         if let Some((want, item)) = config.items.get(at_config) {
             out.extend(merge(inner, live.single(want), Some(item)));
-            merged_keys.push(want);
+            merged_keys.insert(want);
             at_config += 1;
             if next_shared == Some(want.as_str()) {
                 next_shared = shared.next();

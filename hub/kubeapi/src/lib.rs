@@ -12,4 +12,5 @@ pub mod kinds;
 pub mod patch;
 pub mod quantity;
 pub mod schema;
+pub mod select;
 pub mod store;

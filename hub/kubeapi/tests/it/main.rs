@@ -17,4 +17,5 @@ mod patch;
 mod protobuf;
 mod replay;
 mod schemas;
+mod select;
 mod store;

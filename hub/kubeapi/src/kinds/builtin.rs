@@ -87,7 +87,6 @@ const SELECTABLE: &[(&str, &str)] = &[
     ),
     ("/replicationcontrollers", "status.replicas"),
     ("/secrets", "type"),
-    ("apps/replicasets", "status.replicas"),
     ("batch/jobs", "status.successful=status.succeeded"),
     (
         "certificates.k8s.io/certificatesigningrequests",
